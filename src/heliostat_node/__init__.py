@@ -1,0 +1,7 @@
+"""What runs inside a Ray environment: the zygote that forks nodes, and the shim that owns one node.
+
+Standard library and Ray only: this package is put beside an arbitrary Ray release, in a Python of that release's own,
+and must never pull a dependency of the control plane into it. It knows nothing of clusters, users or stores. The control
+plane speaks to it in three ways, all defined in :mod:`heliostat_node.protocol`: a ``NodeSpec`` file that it is given, a
+``NodeStatus`` file that it keeps, and one line of JSON per request to the zygote.
+"""
