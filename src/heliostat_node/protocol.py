@@ -63,7 +63,6 @@ class NodeSpec:
     """The whole environment of the node: a cleaned base, what the user gave, what the engine adds."""
     ray_params: dict[str, Any] = field(default_factory=dict)
     """Further ``ray start`` options by their ``RayParams`` name, from the user's ``rayStartParams``."""
-    parent_check: bool = True
 
     def write(self) -> None:
         """Store the spec in its directory (0600, by rename)."""
