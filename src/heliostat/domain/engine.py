@@ -1,0 +1,196 @@
+"""The words between the control loop and an engine: the plan that it is given, and what it reports to be there.
+
+An engine's :class:`Observation` carries causes in words that a user understands; the loop turns it into states and
+events, and never looks behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from .ids import ClusterId, InstanceId, NodeId
+from .releases import Release
+from .secret import Secret
+
+
+@dataclass(frozen=True)
+class GpuType:
+    """A row of the GPU catalogue: what a dialect's ``gpuSpec`` name stands for."""
+
+    name: str
+    accelerator: str
+    """Ray's accelerator type, e.g. ``T4``."""
+    count: int
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A directory of the installation that clusters may ask for by id."""
+
+    id: str
+    path: str
+    """Where it is on this machine."""
+
+
+@dataclass(frozen=True)
+class GroupPlan:
+    """Nodes of one shape, resolved: nothing is left to look up."""
+
+    name: str
+    replicas: int
+    cpus: float
+    memory_bytes: int
+    gpu: GpuType | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    ray_params: Mapping[str, Any] = field(default_factory=dict)
+    """Parsed and validated ``ray start`` options (see ``heliostat_node.options``)."""
+    release: Release | None = None
+    """Other than the instance's; None means the same."""
+
+
+@dataclass(frozen=True)
+class InstancePlan:
+    """One run of a cluster as the engine shall make it."""
+
+    instance: InstanceId
+    cluster: ClusterId
+    name: str
+    generation: int
+    release: Release
+    head: GroupPlan
+    workers: tuple[GroupPlan, ...] = ()
+    ray_token: Secret | None = None
+    """Ray's own token of this instance; never leaves the engine and the gateway."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    volumes: tuple[Volume, ...] = ()
+
+
+class Verdict(StrEnum):
+    """What an engine does with a field of a spec."""
+
+    MAPPED = "mapped"
+    """Honoured in another way than the field says; the message tells how."""
+    IGNORED = "ignored"
+    """Stored and given back, without effect on this engine."""
+    REFUSED = "refused"
+    """Cannot be: the request is answered with a client error."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A field that is not honoured literally (invariant 7). Fields without a finding are."""
+
+    path: str
+    """Native path, e.g. ``head.gpu``."""
+    verdict: Verdict
+    message: str
+
+
+class NodeState(StrEnum):
+    PENDING = "pending"
+    """Wanted; no process yet."""
+    STARTING = "starting"
+    ALIVE = "alive"
+    """Ray lists it as alive."""
+    EXITED = "exited"
+
+
+@dataclass(frozen=True)
+class NodeObservation:
+    node: NodeId
+    kind: str
+    """``head`` or ``worker``."""
+    group: str
+    state: NodeState
+    created_at: datetime
+    started_at: datetime | None = None
+    """When it became alive."""
+    ray_node_id: str = ""
+    pid: int | None = None
+    reason: str = ""
+    """CamelCase word for machines, e.g. ``OOMKilled``."""
+    message: str = ""
+    exit_code: int | None = None
+    restarts: int = 0
+
+
+class Step(StrEnum):
+    """What an instance that is on its way up is busy with, in this order."""
+
+    QUEUED = "queued"
+    """Waits for its turn; starts are bounded by what the machine can bear."""
+    ENVIRONMENT = "environment"
+    """The release's environment is being built."""
+    HEAD = "head"
+    WORKERS = "workers"
+    UP = "up"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step of a start, for progress bars."""
+
+    step: Step
+    started_at: datetime
+    ended_at: datetime | None = None
+    detail: str = ""
+    """e.g. ``installing ray 2.60.0 (41 of 58 packages)``."""
+
+
+@dataclass(frozen=True)
+class Incident:
+    """Something that happened to an instance and that users shall find in its events. Recorded once per ``key``."""
+
+    key: str
+    """Unique within the instance, stable over restarts of the server."""
+    at: datetime
+    reason: str
+    """CamelCase word, e.g. ``WorkerLost``."""
+    message: str
+    warning: bool = True
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the instance answers, for the gateway only. ``host:port``."""
+
+    dashboard: str
+    client: str | None = None
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What there is of an instance now."""
+
+    instance: InstanceId
+    present: bool
+    """False = ABSENT: no process, no port, no folder of it is left."""
+    step: Step = Step.QUEUED
+    generation: int = 0
+    """Of the plan that the engine works on."""
+    progress: tuple[Progress, ...] = ()
+    head_ready: bool = False
+    """The head is alive in its own view."""
+    jobs_ready: bool = False
+    """The Jobs API answers."""
+    nodes: tuple[NodeObservation, ...] = ()
+    endpoints: Endpoints | None = None
+    failure: str | None = None
+    """Why the instance cannot be (or be again) what the plan says, with the log's tail; None while there is hope."""
+    trouble: str = ""
+    """What is wrong at present but being worked on."""
+    incidents: tuple[Incident, ...] = ()
+
+    @property
+    def alive(self) -> int:
+        return sum(node.state is NodeState.ALIVE for node in self.nodes)
+
+    @property
+    def complete(self) -> bool:
+        """Everything that the plan wants is there and answers."""
+        return self.head_ready and self.jobs_ready and all(node.state is NodeState.ALIVE for node in self.nodes)

@@ -1,0 +1,182 @@
+"""What is stored: workspaces, queues, clusters, instances, events, principals and their credentials.
+
+Times are aware datetimes in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from .engine import Endpoints, NodeObservation, Progress
+from .ids import ClusterId, InstanceId, PrincipalId, WorkspaceId
+from .secret import Secret
+from .spec import ClusterSpec
+from .states import State, Wanted
+
+
+class Role(StrEnum):
+    """Roles in one workspace, each including the ones before it."""
+
+    VIEWER = "viewer"
+    """Sees clusters, nodes, events; no user code, no logs."""
+    EDITOR = "editor"
+    """Makes, changes, starts, stops and deletes clusters, and runs code on them."""
+    OWNER = "owner"
+    """Also queues and the roles of others."""
+
+    def includes(self, other: Role) -> bool:
+        order = list(Role)
+        return order.index(self) >= order.index(other)
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A person or a robot."""
+
+    id: PrincipalId
+    name: str
+    admin: bool = False
+    """Installation admin: owner everywhere."""
+    roles: Mapping[WorkspaceId, Role] = field(default_factory=dict)
+
+    def role_in(self, workspace: WorkspaceId) -> Role | None:
+        return Role.OWNER if self.admin else self.roles.get(workspace)
+
+
+class CredentialKind(StrEnum):
+    ACCESS_KEY = "access_key"
+    """Id and secret for signatures; the secret is stored encrypted, since HMAC needs it."""
+    TOKEN = "token"
+    """Bearer token ``hlt_...``; only its SHA-256 is stored."""
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A key of a principal, without its secret."""
+
+    id: str
+    """Access key id (``HELI...``), or a token's public id (``tok-...``)."""
+    kind: CredentialKind
+    principal: PrincipalId
+    description: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+    def usable(self, now: datetime) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    id: WorkspaceId
+    name: str
+    created_at: datetime
+    creator: PrincipalId | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Amount:
+    """Capacity or usage. None = unlimited."""
+
+    cpu: Decimal | None = None
+    memory: int | None = None
+    gpu: int | None = None
+
+
+@dataclass(frozen=True)
+class Queue:
+    workspace: WorkspaceId
+    name: str
+    created_at: datetime
+    minimum: Amount = Amount()
+    maximum: Amount = Amount()
+    description: str = ""
+    creator: PrincipalId | None = None
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The stored definition plus what is wanted of it."""
+
+    id: ClusterId
+    workspace: WorkspaceId
+    spec: ClusterSpec
+    generation: int
+    wanted: Wanted
+    state: State
+    message: str
+    """Why it is in its state, for people; ``ok`` when all is well."""
+    modified: bool
+    """The present instance runs an older spec and would need a restart to be what is stored."""
+    instance: InstanceId | None
+    """The present run; None when stopped."""
+    creator: PrincipalId
+    creator_name: str
+    modifier: PrincipalId
+    modifier_name: str
+    created_at: datetime
+    modified_at: datetime
+    started_at: datetime | None = None
+    """The last start."""
+    deleted_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One run of a cluster."""
+
+    id: InstanceId
+    cluster: ClusterId
+    workspace: WorkspaceId
+    spec: ClusterSpec
+    """As it was when the instance was started (or last applied in place)."""
+    generation: int
+    created_at: datetime
+    submit_token: Secret
+    """32 hex digits; opens the Jobs API and the dashboard of this run only."""
+    ray_token: Secret
+    running_at: datetime | None = None
+    ended_at: datetime | None = None
+    """When nothing of it was left."""
+    retired: bool = False
+    """No longer wanted: the loop removes it."""
+    nodes: tuple[NodeObservation, ...] = ()
+    progress: tuple[Progress, ...] = ()
+    endpoints: Endpoints | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """An append-only fact about a cluster: the answer to "why"."""
+
+    cluster: ClusterId
+    workspace: WorkspaceId
+    at: datetime
+    actor: str
+    """A principal's name, or ``heliostat``."""
+    reason: str
+    """CamelCase word for machines, e.g. ``StartRequested``."""
+    message: str
+    warning: bool = False
+    instance: InstanceId | None = None
+    key: str | None = None
+    """Unique per cluster where given: the same fact is recorded once."""
+    id: int = 0
+    """Grows with time; 0 before it is stored."""
+
+
+@dataclass(frozen=True)
+class NetworkService:
+    """A named network that EMR clients may name; configuration, without effect on the local engine."""
+
+    id: str
+    name: str
+    vpc_id: str = ""
+    vswitch_ids: tuple[str, ...] = ()

@@ -1,0 +1,113 @@
+"""What a user wants a cluster to be: the spec that all dialects translate to and from.
+
+A spec is immutable; each stored version has a generation. Values are typed (cores, bytes, maps), and where a dialect
+allows several spellings of one value (``"8Gi"`` or ``"8GB"``), the user's own is kept in :attr:`ClusterSpec.spellings`,
+so that what was written comes back as written (invariant 6) for as long as the value itself is unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import TypeVar
+
+from .secret import Secret
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class NodeShape:
+    """What one node gets."""
+
+    queue: str
+    """The queue of the workspace that pays for the node."""
+    cpu: Decimal
+    """Cores, as Ray's ``CPU`` resource."""
+    memory: int
+    """Bytes, as Ray's ``memory`` resource."""
+    gpu: str | None = None
+    """Name of a row of the GPU catalogue."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    ray_start_params: str = ""
+    """Options of ``ray start`` as text (``--num-cpus=0``) or as a JSON object."""
+    release: str | None = None
+    """Display text of the node's own release; None means the cluster's."""
+
+
+@dataclass(frozen=True)
+class WorkerGroup:
+    """Nodes of one shape."""
+
+    name: str
+    shape: NodeShape
+    replicas: int = 1
+    min_replicas: int | None = None
+    max_replicas: int | None = None
+    type: str = "CPU"
+    """``CPU`` or ``GPU``: a label that one dialect knows."""
+
+
+@dataclass(frozen=True)
+class Autoscaling:
+    enabled: bool = False
+    idle_timeout_seconds: int | None = None
+    """How long a worker must be idle before it goes; None means the default, 60."""
+
+
+@dataclass(frozen=True)
+class FaultTolerance:
+    """Where the head keeps its state so that a new head can take over (EMR's ``gftConfig``)."""
+
+    enabled: bool = False
+    redis_url: str = ""
+    redis_username: str = ""
+    redis_password: Secret | None = None
+
+
+@dataclass(frozen=True)
+class ClusterSpec:
+    name: str
+    release: str
+    """Display text of a row of the release catalogue."""
+    head: NodeShape
+    workers: tuple[WorkerGroup, ...] = ()
+    description: str = ""
+    autoscaling: Autoscaling = Autoscaling()
+    fault_tolerance: FaultTolerance | None = None
+    network_service: str | None = None
+    volumes: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    extras: Mapping[str, str] = field(default_factory=dict)
+    """Fields that only one dialect knows, kept and given back: key ``emr.extraParam``, value as written."""
+    spellings: Mapping[str, str] = field(default_factory=dict)
+    """Native path (``workers[0].memory``) -> the text that the user wrote for it."""
+
+    def spelled(self, path: str, value: T, parse: Callable[[str], T], plain: Callable[[T], str]) -> str:
+        """The user's own spelling of ``value`` if it still means that, else the plain one."""
+        written = self.spellings.get(path)
+        if written is not None:
+            try:
+                if parse(written) == value:
+                    return written
+            except ValueError:
+                pass
+        return plain(value)
+
+    @property
+    def node_count(self) -> int:
+        """Nodes wanted without autoscaling, head included."""
+        return 1 + sum(group.replicas for group in self.workers)
+
+
+def runs_differently(running: ClusterSpec, stored: ClusterSpec) -> bool:
+    """Whether a running instance would need a restart to be what is stored now (EMR contract, section 8, ``modified``).
+
+    Names, descriptions, labels and spellings change nothing that runs.
+    """
+
+    def essence(spec: ClusterSpec) -> ClusterSpec:
+        return replace(spec, name="", description="", labels={}, spellings={}, extras={})
+
+    return essence(running) != essence(stored)
