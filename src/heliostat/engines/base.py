@@ -1,0 +1,56 @@
+"""The Engine protocol: the seam between the control loop and whatever runs Ray."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from heliostat.domain.engine import Finding, InstancePlan, Observation
+from heliostat.domain.ids import InstanceId
+from heliostat.domain.releases import Release
+from heliostat.domain.spec import ClusterSpec
+
+
+class Engine(Protocol):
+    """Runs instances. Every method may be repeated after a crash at any point and must then converge."""
+
+    async def open(self) -> None:
+        """Begin: find what earlier runs of the server left, so that :meth:`observe` tells the truth at once."""
+
+    async def close(self) -> None:
+        """End the server's side. Instances go on running."""
+
+    async def apply(self, plan: InstancePlan) -> None:
+        """Make the world match the plan: start, repair, scale, remove nodes.
+
+        Returns as soon as the work is under way; :meth:`observe` tells how far it is and :meth:`changes` when to look.
+        Applying an equal plan again is cheap and changes nothing. A plan of a newer generation is applied in place as
+        far as the engine can.
+        """
+
+    async def observe(self, instance: InstanceId) -> Observation:
+        """What is there now. Cheap: it may be called at every change."""
+
+    async def destroy(self, instance: InstanceId) -> None:
+        """Remove it. When :meth:`observe` says ``present=False``, no process, port or folder of it is left.
+
+        May return before that; repeating it is harmless. Destroying what never existed is no error.
+        """
+
+    async def discover(self) -> list[InstanceId]:
+        """Everything of ours that exists, wanted or not."""
+
+    def changes(self) -> AsyncIterator[InstanceId]:
+        """Yields an instance whenever a look at it may show something new. One consumer."""
+
+    def support(self, spec: ClusterSpec) -> list[Finding]:
+        """What becomes of each field of the spec that this engine does not honour literally. Pure and fast."""
+
+    async def release_problem(self, release: Release) -> str | None:
+        """Why clusters of this release cannot start here, with the remedy (``install Python 3.12``); None if they can."""
+
+    async def prepare(self, release: Release) -> None:
+        """Build the release's environment if it is not there. Raises NotReady with the cause."""
+
+    def preparation(self, release: Release) -> tuple[str, str]:
+        """State of the release's environment: (``ready`` | ``building`` | ``absent`` | ``failed``, detail for people)."""
