@@ -1,0 +1,36 @@
+"""What an operator configures and everybody reads: releases, GPU types, volumes, networks, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from .engine import GpuType, Volume
+from .records import NetworkService
+from .releases import Catalogue
+
+BUILT_IN_GPUS = (
+    GpuType("ecs.gn6i-c4g1.xlarge", "T4", 1),
+    GpuType("ecs.gn7i-c8g1.2xlarge", "A10", 1),
+)
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The configuration that is the same for every request."""
+
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    gpus: Mapping[str, GpuType] = field(default_factory=lambda: {gpu.name: gpu for gpu in BUILT_IN_GPUS})
+    volumes: Mapping[str, Volume] = field(default_factory=dict)
+    network_services: tuple[NetworkService, ...] = (NetworkService("ns-loopback00000000", "loopback"),)
+    region: str = "local"
+    gateway_url: str = "http://127.0.0.1:8600"
+    """Where SDKs reach the gateway; no trailing slash."""
+    gateway_domain: str = "localhost:8600"
+    """Host (and port) below which every cluster has its own name, ``c-<cluster>.<domain>``."""
+    gateway_scheme: str = "http"
+    start_deadline: timedelta = timedelta(minutes=10)
+    """How long an instance may take from the start of its nodes to all of them alive; environments not counted."""
+    emr_starts_clusters: bool = False
+    """Whether CreateRayCluster of the EMR dialect also starts the cluster; the vendor's does not."""
