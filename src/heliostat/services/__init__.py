@@ -1,0 +1,28 @@
+"""The use cases: the one door through which every dialect, the API, the gateway and the console reach the store.
+
+Each use case authorises its caller, validates, records the wish and its event in one transaction, wakes the control loop
+and returns. None waits for Ray. No dialect's word is known here.
+"""
+
+from .access import Access, AccessService, Links, Route
+from .caller import Caller
+from .clusters import ClusterService, ClusterView
+from .directory import DirectoryService, ReleaseView
+from .identity import IdentityService, NewAccessKey, NewToken
+from .why import Explanation
+
+__all__ = [
+    "Access",
+    "AccessService",
+    "Caller",
+    "ClusterService",
+    "ClusterView",
+    "DirectoryService",
+    "Explanation",
+    "IdentityService",
+    "Links",
+    "NewAccessKey",
+    "NewToken",
+    "ReleaseView",
+    "Route",
+]

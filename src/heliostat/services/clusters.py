@@ -1,0 +1,340 @@
+"""Create, change, read, start, stop and delete clusters. The rules are those of the EMR contract, sections 7.1 and 8."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from heliostat.domain.engine import Finding, Verdict
+from heliostat.domain.errors import Conflict, IdempotencyMismatch, InvalidSpec, NotFound, NotReady
+from heliostat.domain.ids import ClusterId, InstanceId, WorkspaceId, new_cluster_id, new_instance_id
+from heliostat.domain.installation import Installation
+from heliostat.domain.records import Cluster, Event, Instance, Role
+from heliostat.domain.secret import Secret
+from heliostat.domain.spec import ClusterSpec, runs_differently
+from heliostat.domain.states import State, Wanted
+from heliostat.domain.validation import check
+from heliostat.store import Store, Transaction
+
+from .caller import Caller, authorise
+from .seams import Capabilities, Clock, Wake
+from .why import Explanation, explain
+
+CLIENT_TOKEN_MEMORY = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class ClusterView:
+    """A cluster as a reader sees it: the definition, its present run, and what the engine makes of its fields."""
+
+    cluster: Cluster
+    instance: Instance | None
+    findings: tuple[Finding, ...] = ()
+
+
+class ClusterService:
+    """The use cases on clusters. Every method may raise NotFound (workspace, cluster) and Forbidden."""
+
+    def __init__(
+        self, store: Store, installation: Installation, capabilities: Capabilities, clock: Clock, wake: Wake
+    ) -> None:
+        self._store = store
+        self._installation = installation
+        self._capabilities = capabilities
+        self._clock = clock
+        self._wake = wake
+
+    async def create(
+        self,
+        caller: Caller,
+        workspace: WorkspaceId,
+        spec: ClusterSpec,
+        *,
+        start: bool = False,
+        client_token: str | None = None,
+    ) -> Cluster:
+        """Store a new cluster, and start it if asked.
+
+        A ``client_token`` seen in the last 24 hours returns the cluster that it made then. Raises InvalidSpec,
+        AlreadyExists (the name), IdempotencyMismatch, NotReady (with ``start``: its release cannot run here).
+        """
+        spec = self._resolved(spec)
+        if start:
+            await self._ready_for(spec)
+        cluster = new_cluster_id()
+
+        def work(tx: Transaction) -> tuple[Cluster, bool]:
+            now = self._clock.now()
+            authorise(tx, caller, workspace, Role.EDITOR, "create clusters")
+            if client_token is not None:
+                made = tx.client_tokens.remember(
+                    caller.principal.id, client_token, "create", f"{workspace}/{cluster}", now, CLIENT_TOKEN_MEMORY
+                )
+                if made is not None:
+                    return self._made_before(tx, workspace, made, spec), False
+            self._check(tx, workspace, spec)
+            principal = caller.principal
+            record = Cluster(
+                id=cluster, workspace=workspace, spec=spec, generation=1, wanted=Wanted.STOPPED, state=State.STOPPED,
+                message="ok", modified=False, instance=None, creator=principal.id, creator_name=principal.name,
+                modifier=principal.id, modifier_name=principal.name, created_at=now, modified_at=now,
+            )  # fmt: skip
+            tx.clusters.add(record)
+            self._event(tx, record, caller, now, "Created", f"created with {spec.node_count} nodes of {spec.release}")
+            self._report_findings(tx, record, caller, now)
+            return (self._begin(tx, record, caller, now) if start else record), True
+
+        record, fresh = await self._store.write(work)
+        if fresh and start:
+            self._wake(record.id)
+        return record
+
+    async def update(
+        self, caller: Caller, workspace: WorkspaceId, cluster: ClusterId, change: Callable[[ClusterSpec], ClusterSpec]
+    ) -> Cluster:
+        """Replace the stored spec by ``change`` of it, in any state; ``modified`` tells whether a restart is needed.
+
+        ``change`` must be pure: it may run more than once. Raises what it raises, InvalidSpec and AlreadyExists.
+        """
+
+        def work(tx: Transaction) -> Cluster:
+            now = self._clock.now()
+            authorise(tx, caller, workspace, Role.EDITOR, "change clusters")
+            before = self._locked(tx, workspace, cluster)
+            spec = self._resolved(change(before.spec))
+            if spec == before.spec:
+                return before
+            self._check(tx, workspace, spec)
+            live = tx.instances.get(before.instance) if before.instance else None
+            up = live is not None and before.state in (State.STARTING, State.RUNNING)
+            after = replace(
+                before, spec=spec, generation=before.generation + 1, modified_at=now,
+                modifier=caller.principal.id, modifier_name=caller.principal.name,
+                modified=up and live is not None and runs_differently(live.spec, spec),
+            )  # fmt: skip
+            tx.clusters.save(after)
+            note = "; takes effect at the next start" if after.modified else ""
+            self._event(tx, after, caller, now, "Updated", f"changed to generation {after.generation}{note}")
+            self._report_findings(tx, after, caller, now)
+            return after
+
+        record = await self._store.write(work)
+        self._wake(record.id)
+        return record
+
+    async def get(self, caller: Caller, workspace: WorkspaceId, cluster: ClusterId) -> ClusterView:
+        def work(tx: Transaction) -> tuple[Cluster, Instance | None]:
+            authorise(tx, caller, workspace, Role.VIEWER, "see clusters")
+            found = tx.clusters.get_with_instance(workspace, cluster)
+            if found is None:
+                raise NotFound("cluster", cluster)
+            return found
+
+        record, instance = await self._store.read(work)
+        return ClusterView(record, instance, tuple(self._capabilities.support(record.spec)))
+
+    async def resolve(self, caller: Caller, workspace: WorkspaceId, name_or_id: str) -> ClusterId:
+        """The id of the cluster with this id or, failing that, this name."""
+
+        def work(tx: Transaction) -> ClusterId:
+            authorise(tx, caller, workspace, Role.VIEWER, "see clusters")
+            found = tx.clusters.get(workspace, ClusterId(name_or_id)) or tx.clusters.by_name(workspace, name_or_id)
+            if found is None:
+                raise NotFound("cluster", name_or_id)
+            return found.id
+
+        return await self._store.read(work)
+
+    async def list(
+        self,
+        caller: Caller,
+        workspace: WorkspaceId,
+        *,
+        limit: int,
+        offset: int = 0,
+        before: ClusterId | None = None,
+        states: Collection[State] | None = None,
+        name_contains: str | None = None,
+    ) -> list[ClusterView]:
+        """Newest first; ``before`` continues after that cluster. ``findings`` are left out."""
+
+        def work(tx: Transaction) -> list[tuple[Cluster, Instance | None]]:
+            authorise(tx, caller, workspace, Role.VIEWER, "list clusters")
+            return tx.clusters.page_with_instances(
+                workspace, limit=limit, offset=offset, before=before, states=states, name_contains=name_contains
+            )
+
+        return [ClusterView(record, instance) for record, instance in await self._store.read(work)]
+
+    async def start(
+        self, caller: Caller, workspace: WorkspaceId, cluster: ClusterId, *, client_token: str | None = None
+    ) -> Cluster:
+        """Make a new instance. Repeating a call with its ``client_token`` starts nothing twice.
+
+        Raises Conflict when it is up or on its way, IdempotencyMismatch when the token started another cluster,
+        NotReady when its release cannot run here.
+        """
+        view = await self.get(caller, workspace, cluster)
+        if view.cluster.state in (State.STOPPED, State.ERROR):
+            await self._ready_for(view.cluster.spec)
+
+        def work(tx: Transaction) -> Cluster:
+            now = self._clock.now()
+            authorise(tx, caller, workspace, Role.EDITOR, "start clusters")
+            record = self._locked(tx, workspace, cluster)
+            if client_token is not None:
+                target = tx.client_tokens.remember(
+                    caller.principal.id, client_token, "start", cluster, now, CLIENT_TOKEN_MEMORY
+                )
+                if target == cluster:
+                    return record
+                if target is not None:
+                    raise IdempotencyMismatch("this clientToken has started another cluster; use a new one")
+            return self._begin(tx, record, caller, now)
+
+        record = await self._store.write(work)
+        self._wake(cluster)
+        return record
+
+    async def stop(
+        self, caller: Caller, workspace: WorkspaceId, cluster: ClusterId, *, instance: InstanceId | None = None
+    ) -> Cluster:
+        """Remove the present instance. ``instance`` guards a late call: another run than that is not stopped (Conflict)."""
+
+        def work(tx: Transaction) -> Cluster:
+            now = self._clock.now()
+            authorise(tx, caller, workspace, Role.EDITOR, "stop clusters")
+            record = self._locked(tx, workspace, cluster)
+            if instance is not None and instance != record.instance:
+                present = f"the present one is {record.instance}" if record.instance else "none is running"
+                raise Conflict(f"instance {instance} is not the present run of cluster {cluster}; {present}")
+            if record.state in (State.STOPPED, State.STOPPING):
+                return record
+            after = replace(record, wanted=Wanted.STOPPED, state=State.STOPPING, message="ok", modified=False)
+            self._retire(tx, cluster)
+            tx.clusters.save(after)
+            self._event(tx, after, caller, now, "StopRequested", "stop requested")
+            return after
+
+        record = await self._store.write(work)
+        self._wake(cluster)
+        return record
+
+    async def delete(
+        self, caller: Caller, workspace: WorkspaceId, cluster: ClusterId, *, stop_first: bool = False
+    ) -> None:
+        """Remove a stopped or failed cluster; with ``stop_first`` also one that is up. Raises Conflict otherwise."""
+
+        def work(tx: Transaction) -> None:
+            now = self._clock.now()
+            authorise(tx, caller, workspace, Role.EDITOR, "delete clusters")
+            record = self._locked(tx, workspace, cluster)
+            self._retire(tx, cluster)
+            if record.state in (State.STOPPED, State.ERROR):
+                tx.clusters.save(replace(record, wanted=Wanted.DELETED, deleted_at=now))
+            elif stop_first:
+                tx.clusters.save(replace(record, wanted=Wanted.DELETED, state=State.STOPPING, message="ok"))
+            else:
+                raise Conflict(f"cluster {cluster} is {record.state}; stop it first")
+            self._event(tx, record, caller, now, "DeleteRequested", "deletion requested")
+
+        await self._store.write(work)
+        self._wake(cluster)
+
+    async def events(
+        self,
+        caller: Caller,
+        workspace: WorkspaceId,
+        cluster: ClusterId,
+        *,
+        limit: int = 100,
+        before: int | None = None,
+        after: int | None = None,
+    ) -> list[Event]:
+        """Newest first; with ``after`` those that came since, oldest first."""
+
+        def work(tx: Transaction) -> list[Event]:
+            authorise(tx, caller, workspace, Role.VIEWER, "see events")
+            if tx.clusters.get(workspace, cluster) is None:
+                raise NotFound("cluster", cluster)
+            return tx.events.page(cluster, limit=limit, before=before, after=after)
+
+        return await self._store.read(work)
+
+    async def why(self, caller: Caller, workspace: WorkspaceId, cluster: ClusterId) -> Explanation:
+        """Why the cluster is in its state, with evidence."""
+        view = await self.get(caller, workspace, cluster)
+        events = await self.events(caller, workspace, cluster, limit=50)
+        return explain(view.cluster, view.instance, view.findings, events, self._clock.now())
+
+    # --- steps inside a transaction ---------------------------------------------------------------------------------
+
+    def _resolved(self, spec: ClusterSpec) -> ClusterSpec:
+        """The spec with its release in the catalogue's own spelling (an unknown one is left for the check)."""
+        release = self._installation.catalogue.find(spec.release)
+        return spec if release is None or release.display == spec.release else replace(spec, release=release.display)
+
+    def _check(self, tx: Transaction, workspace: WorkspaceId, spec: ClusterSpec) -> None:
+        check(spec, self._installation, {queue.name for queue in tx.queues.list(workspace)})
+        for finding in self._capabilities.support(spec):
+            if finding.verdict is Verdict.REFUSED:
+                raise InvalidSpec(finding.path, finding.message)
+
+    async def _ready_for(self, spec: ClusterSpec) -> None:
+        release = self._installation.catalogue.find(spec.release)
+        problem = None if release is None else await self._capabilities.release_problem(release)
+        if problem is not None:
+            raise NotReady(f"{spec.release} cannot be started here: {problem}")
+
+    def _locked(self, tx: Transaction, workspace: WorkspaceId, cluster: ClusterId) -> Cluster:
+        record = tx.clusters.lock(cluster)
+        if record is None or record.workspace != workspace or record.deleted_at or record.wanted is Wanted.DELETED:
+            raise NotFound("cluster", cluster)
+        return record
+
+    def _begin(self, tx: Transaction, record: Cluster, caller: Caller, now: datetime) -> Cluster:
+        if record.state not in (State.STOPPED, State.ERROR):
+            raise Conflict(f"cluster {record.id} is {record.state}; only a stopped or failed one can be started")
+        self._check(tx, record.workspace, record.spec)
+        self._retire(tx, record.id)
+        instance = Instance(
+            id=new_instance_id(record.id), cluster=record.id, workspace=record.workspace, spec=record.spec,
+            generation=record.generation, created_at=now,
+            submit_token=Secret(secrets.token_hex(16)), ray_token=Secret(secrets.token_hex(32)),
+        )  # fmt: skip
+        tx.instances.add(instance)
+        after = replace(
+            record, wanted=Wanted.RUNNING, state=State.STARTING, message="ok", modified=False,
+            instance=instance.id, started_at=now,
+        )  # fmt: skip
+        tx.clusters.save(after)
+        self._event(tx, after, caller, now, "StartRequested", f"start requested with {record.spec.release}")
+        return after
+
+    def _retire(self, tx: Transaction, cluster: ClusterId) -> None:
+        for instance in tx.instances.live(cluster):
+            if not instance.retired:
+                tx.instances.save(replace(instance, retired=True))
+
+    def _made_before(self, tx: Transaction, workspace: WorkspaceId, made: str, spec: ClusterSpec) -> Cluster:
+        """The cluster that a repeated create made the first time; the same token with another name is a mistake."""
+        place, _, cluster = made.partition("/")
+        found = tx.clusters.get(workspace, ClusterId(cluster)) if place == workspace else None
+        if found is None or found.spec.name != spec.name:
+            raise IdempotencyMismatch("this client token has created something else; use a new one")
+        return found
+
+    def _report_findings(self, tx: Transaction, record: Cluster, caller: Caller, now: datetime) -> None:
+        for finding in self._capabilities.support(record.spec):
+            reason = "FieldMapped" if finding.verdict is Verdict.MAPPED else "FieldIgnored"
+            self._event(tx, record, caller, now, reason, f"{finding.path}: {finding.message}", warning=True)
+
+    def _event(
+        self, tx: Transaction, record: Cluster, caller: Caller, now: datetime, reason: str, message: str,
+        warning: bool = False,
+    ) -> None:  # fmt: skip
+        tx.events.add(
+            Event(record.id, record.workspace, now, caller.principal.name, reason, message, warning, record.instance)
+        )

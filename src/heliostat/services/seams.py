@@ -1,0 +1,33 @@
+"""What the use cases need of the rest of the server, as protocols, so that they import neither engines nor the loop."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from heliostat.domain.engine import Finding
+from heliostat.domain.ids import ClusterId
+from heliostat.domain.releases import Release
+from heliostat.domain.spec import ClusterSpec
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The present time, aware, UTC."""
+
+
+class Wake(Protocol):
+    def __call__(self, cluster: ClusterId) -> None:
+        """Tell the control loop to look at a cluster. Losing a wake is harmless: the loop also ticks."""
+
+
+class Capabilities(Protocol):
+    """What the engine can say without waiting."""
+
+    def support(self, spec: ClusterSpec) -> list[Finding]: ...
+
+    async def release_problem(self, release: Release) -> str | None: ...
+
+    async def prepare(self, release: Release) -> None: ...
+
+    def preparation(self, release: Release) -> tuple[str, str]: ...
