@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from heliostat.domain.errors import Forbidden, NotFound
 from heliostat.domain.ids import RequestId, WorkspaceId, new_request_id
@@ -15,11 +15,7 @@ class Caller:
     """An authenticated principal with the id of the request at hand."""
 
     principal: Principal
-    request: RequestId = new_request_id()
-
-    @classmethod
-    def of(cls, principal: Principal) -> Caller:
-        return cls(principal, new_request_id())
+    request: RequestId = field(default_factory=new_request_id)
 
     def may(self, workspace: WorkspaceId, role: Role) -> bool:
         own = self.principal.role_in(workspace)

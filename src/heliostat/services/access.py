@@ -1,0 +1,160 @@
+"""The way in to a running instance: what a presented token opens, where it leads, and the links that users are given.
+
+The gateway asks :meth:`AccessService.resolve` at every request, so that a revoked token or a stopped instance ends
+access at once. A token is one of
+
+* the submit token of an instance (32 hex digits): runs code on that instance, names it by itself;
+* a pass (``hlp_...``, :mod:`heliostat.domain.passes`): a dashboard link or a browser's session, likewise;
+* an API token (``hlt_...``): whatever its principal's role in the cluster's workspace allows; it needs to be told the
+  cluster, by host name, by path, or as ``<token>~<cluster>`` where a client can send nothing but a token.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+
+from heliostat.domain import passes
+from heliostat.domain.errors import Unauthenticated
+from heliostat.domain.ids import ClusterId, InstanceId, WorkspaceId
+from heliostat.domain.installation import Installation
+from heliostat.domain.passes import Pass, Purpose
+from heliostat.domain.records import Cluster, Instance, Principal, Role
+from heliostat.domain.secret import Secret
+from heliostat.domain.states import State
+from heliostat.store import Store, Transaction
+
+from .identity import TOKEN_PREFIX, IdentityService
+from .seams import Clock
+
+LINK_LIFETIME = timedelta(hours=1)
+SESSION_LIFETIME = timedelta(hours=8)
+_SUBMIT_TOKEN = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Links:
+    """The addresses of a running instance that users are given."""
+
+    dashboard_url: str
+    job_url: str
+    submit_token: Secret | None
+    """None for viewers: it would let them run code."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where a running instance is, for the gateway alone."""
+
+    cluster: ClusterId
+    workspace: WorkspaceId
+    instance: InstanceId
+    dashboard: str
+    """``host:port`` of Ray's dashboard and Jobs API."""
+    ray_token: Secret
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a presented token means for a cluster."""
+
+    subject: str
+    """Name of who it is, for the audit record."""
+    role: Role
+    cluster: ClusterId
+    workspace: WorkspaceId
+    state: State
+    instance: Instance | None
+    route: Route | None
+    """None while the cluster is not up; ``state`` says why."""
+    purpose: Purpose | None = None
+    """Set when the token was a pass."""
+
+
+class AccessService:
+    def __init__(self, store: Store, identity: IdentityService, installation: Installation, clock: Clock) -> None:
+        self._store = store
+        self._identity = identity
+        self._installation = installation
+        self._clock = clock
+
+    async def resolve(self, token: str, cluster: ClusterId | None) -> Access | None:
+        """What ``token`` opens: of ``cluster`` when the request names one, else of the cluster that the token names.
+
+        None = nothing there for this token (unknown token, other cluster's token, no such cluster, no role): the
+        gateway must not tell which. An API token for no named cluster is None too.
+        """
+        if _SUBMIT_TOKEN.fullmatch(token):
+            instance = await self._store.read(lambda tx: tx.instances.by_submit_token(token))
+            return None if instance is None else await self._of_instance(instance, cluster, "submit-token", Role.EDITOR)
+        claimed = passes.read(token)
+        if claimed is not None:
+            return await self._of_pass(token, claimed, cluster)
+        if token.startswith(TOKEN_PREFIX):
+            text, _, named = token.partition("~")
+            if named and cluster is not None and named != cluster:
+                return None
+            return await self._of_principal(text, cluster or ClusterId(named))
+        return None
+
+    def session(self, access: Access) -> str:
+        """A session pass for a browser that came with a good token, valid for 8 hours and for this instance only."""
+        instance = access.instance
+        if instance is None:
+            raise Unauthenticated("the cluster is not running")
+        expires = self._clock.now() + SESSION_LIFETIME
+        granted = Pass(Purpose.SESSION, instance.id, access.role, access.subject, expires)
+        return passes.issue(granted, instance.submit_token)
+
+    def links(self, principal: Principal, cluster: Cluster, instance: Instance | None) -> Links | None:
+        """The addresses for a reader, or None while the cluster is not up. The dashboard link is good for an hour."""
+        role = principal.role_in(cluster.workspace)
+        if instance is None or instance.endpoints is None or cluster.state is not State.RUNNING or role is None:
+            return None
+        expires = self._clock.now() + LINK_LIFETIME
+        link = Pass(Purpose.LINK, instance.id, role, principal.name, expires)
+        text = passes.issue(link, instance.submit_token)
+        place = self._installation
+        return Links(
+            dashboard_url=f"{place.gateway_scheme}://c-{cluster.id}.{place.gateway_domain}/?token={text}",
+            job_url=place.gateway_url,
+            submit_token=instance.submit_token if role.includes(Role.EDITOR) else None,
+        )
+
+    async def _of_pass(self, text: str, claimed: Pass, cluster: ClusterId | None) -> Access | None:
+        instance = await self._store.read(lambda tx: tx.instances.get(claimed.instance))
+        if instance is None or instance.retired or instance.ended_at is not None:
+            return None
+        if not passes.holds(text, instance.submit_token, self._clock.now()):
+            return None
+        return await self._of_instance(instance, cluster, claimed.subject, claimed.role, claimed.purpose)
+
+    async def _of_instance(
+        self, instance: Instance, cluster: ClusterId | None, subject: str, role: Role, purpose: Purpose | None = None
+    ) -> Access | None:
+        record = await self._store.read(lambda tx: tx.clusters.find(instance.cluster))
+        if record is None or (cluster is not None and cluster != record.id) or record.instance != instance.id:
+            return None
+        return _access(subject, role, record, instance, purpose)
+
+    async def _of_principal(self, token: str, cluster: ClusterId) -> Access | None:
+        try:
+            principal = await self._identity.by_token(token)
+        except Unauthenticated:
+            return None
+
+        def work(tx: Transaction) -> tuple[Cluster, Instance | None] | None:
+            found = tx.clusters.find(cluster)
+            return found and (found, tx.instances.get(found.instance) if found.instance else None)
+
+        pair = await self._store.read(work)
+        role = principal.role_in(pair[0].workspace) if pair else None
+        return None if pair is None or role is None else _access(principal.name, role, pair[0], pair[1], None)
+
+
+def _access(subject: str, role: Role, cluster: Cluster, instance: Instance | None, purpose: Purpose | None) -> Access:
+    route = None
+    if instance is not None and instance.endpoints is not None and cluster.state is State.RUNNING:
+        route = Route(cluster.id, cluster.workspace, instance.id, instance.endpoints.dashboard, instance.ray_token)
+    return Access(subject, role, cluster.id, cluster.workspace, cluster.state, instance, route, purpose)

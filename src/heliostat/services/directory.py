@@ -1,0 +1,111 @@
+"""What there is to choose from: workspaces, queues, releases, networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from heliostat.domain.errors import Forbidden, InvalidRequest, NotFound
+from heliostat.domain.ids import WorkspaceId, new_workspace_id
+from heliostat.domain.installation import Installation
+from heliostat.domain.records import NetworkService, Queue, Role, Workspace
+from heliostat.domain.releases import Release
+from heliostat.store import Store, Transaction
+
+from .caller import Caller, authorise
+from .seams import Capabilities, Clock
+
+
+@dataclass(frozen=True)
+class ReleaseView:
+    """A release and whether it can be used on this machine."""
+
+    release: Release
+    problem: str | None
+    """Why clusters of it cannot start here, with the remedy; None when they can."""
+    environment: str
+    """``ready``, ``building``, ``absent`` (built at the first start) or ``failed``."""
+    detail: str
+    default: bool
+
+
+class DirectoryService:
+    def __init__(self, store: Store, installation: Installation, capabilities: Capabilities, clock: Clock) -> None:
+        self._store = store
+        self._installation = installation
+        self._capabilities = capabilities
+        self._clock = clock
+
+    async def workspaces(
+        self, caller: Caller, *, limit: int = 100, after: WorkspaceId | None = None, name_contains: str | None = None
+    ) -> list[Workspace]:
+        """The workspaces that the caller has a role in, by id; ``after`` continues behind that one."""
+
+        def work(tx: Transaction) -> list[Workspace]:
+            found: list[Workspace] = []
+            last = after
+            while len(found) < limit:
+                rows = tx.workspaces.list(limit=limit, after=last, name_contains=name_contains)
+                found += [row for row in rows if caller.may(row.id, Role.VIEWER)]
+                if len(rows) < limit:
+                    break
+                last = rows[-1].id
+            return found[:limit]
+
+        return await self._store.read(work)
+
+    async def workspace(self, caller: Caller, workspace: WorkspaceId) -> Workspace:
+        return await self._store.read(lambda tx: authorise(tx, caller, workspace, Role.VIEWER, "see the workspace"))
+
+    async def create_workspace(self, caller: Caller, name: str) -> Workspace:
+        """A new workspace with its ``root_queue``; for installation admins. Raises AlreadyExists."""
+        if not 1 <= len(name) <= 64:
+            raise InvalidRequest("must have 1 to 64 characters", path="name")
+        if not caller.principal.admin:
+            raise Forbidden("create workspaces", caller.principal.name, "installation admin")
+        record = Workspace(new_workspace_id(), name, self._clock.now(), caller.principal.id)
+
+        def work(tx: Transaction) -> Workspace:
+            tx.workspaces.add(record)
+            tx.queues.add(Queue(record.id, "root_queue", record.created_at, creator=caller.principal.id))
+            return record
+
+        return await self._store.write(work)
+
+    async def queues(self, caller: Caller, workspace: WorkspaceId) -> list[Queue]:
+        def work(tx: Transaction) -> list[Queue]:
+            authorise(tx, caller, workspace, Role.VIEWER, "see queues")
+            return tx.queues.list(workspace)
+
+        return await self._store.read(work)
+
+    async def network_services(self, caller: Caller, workspace: WorkspaceId) -> tuple[NetworkService, ...]:
+        await self.workspace(caller, workspace)
+        return self._installation.network_services
+
+    async def releases(self, caller: Caller) -> list[ReleaseView]:
+        """The whole catalogue, in its own order. ``caller`` is anybody whom we know."""
+        return [await self._view(release) for release in self._installation.catalogue.releases]
+
+    async def release(self, caller: Caller, text: str) -> ReleaseView:
+        return await self._view(self._found(text))
+
+    async def prepare(self, caller: Caller, text: str) -> ReleaseView:
+        """Begin to build the release's environment ahead of the first start; the view tells how far it is.
+
+        Raises NotReady when this machine lacks something.
+        """
+        release = self._found(text)
+        await self._capabilities.begin_preparation(release)
+        return await self._view(release)
+
+    def _found(self, text: str) -> Release:
+        release = self._installation.catalogue.find(text)
+        if release is None:
+            raise NotFound("release", text, "see: heliostat release list")
+        return release
+
+    async def _view(self, release: Release) -> ReleaseView:
+        problem = await self._capabilities.release_problem(release)
+        environment, detail = self._capabilities.preparation(release)
+        default = release == self._installation.catalogue.default_release
+        return ReleaseView(release, problem, environment, detail, default)

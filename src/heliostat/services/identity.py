@@ -1,0 +1,181 @@
+"""Principals and their keys: who a credential belongs to, and making, listing and revoking credentials."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+
+from heliostat.domain.errors import Forbidden, InvalidRequest, NotFound, Unauthenticated
+from heliostat.domain.ids import WorkspaceId, new_principal_id, new_workspace_id, random_text
+from heliostat.domain.records import Credential, CredentialKind, Principal, Queue, Role, Workspace
+from heliostat.domain.secret import Secret
+from heliostat.store import Store, Transaction
+
+from .caller import Caller, authorise
+from .seams import Clock
+
+TOKEN_PREFIX = "hlt_"
+NONCE_MEMORY = timedelta(minutes=30)
+"""Twice the clock skew that a signature may have (EMR contract, section 3.3)."""
+
+
+@dataclass(frozen=True)
+class NewAccessKey:
+    """A fresh key pair; the secret is shown this once."""
+
+    credential: Credential
+    secret: Secret
+
+
+@dataclass(frozen=True)
+class NewToken:
+    """A fresh bearer token; its text is shown this once."""
+
+    credential: Credential
+    token: Secret
+
+
+@dataclass(frozen=True)
+class FirstStart:
+    """What the first start of an installation makes."""
+
+    workspace: WorkspaceId
+    token: Secret
+    access_key_id: str
+    access_key_secret: Secret
+
+
+class IdentityService:
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def by_token(self, text: str) -> Principal:
+        """Who a bearer token belongs to. Raises Unauthenticated."""
+
+        def work(tx: Transaction) -> tuple[Credential, Principal] | None:
+            return tx.credentials.token(text)
+
+        found = await self._store.read(work) if text.startswith(TOKEN_PREFIX) else None
+        if found is None or not found[0].usable(self._clock.now()):
+            raise Unauthenticated("this API token is unknown, expired or revoked; make one with: heliostat key create")
+        return found[1]
+
+    async def access_key(self, key_id: str) -> tuple[Credential, Principal, Secret] | None:
+        """An access key with its secret, also a revoked or expired one (see ``Credential.usable``); None if unknown."""
+        return await self._store.read(lambda tx: tx.credentials.access_key(key_id))
+
+    async def remember_nonce(self, key_id: str, nonce: str) -> bool:
+        """False when this key has used the nonce in the last 30 minutes. Call it after the signature was found good."""
+        now = self._clock.now()
+        return await self._store.write(lambda tx: tx.nonces.remember(key_id, nonce, now, NONCE_MEMORY))
+
+    async def create_access_key(
+        self, caller: Caller, *, principal: str | None = None, description: str = "", lifetime: timedelta | None = None
+    ) -> NewAccessKey:
+        """A key pair for the caller, or for another principal if the caller is an admin (made if it does not exist)."""
+        secret = Secret(secrets.token_urlsafe(24))
+        credential = await self._add(caller, principal, description, lifetime, CredentialKind.ACCESS_KEY, secret)
+        return NewAccessKey(credential, secret)
+
+    async def create_token(
+        self, caller: Caller, *, principal: str | None = None, description: str = "", lifetime: timedelta | None = None
+    ) -> NewToken:
+        """A bearer token, likewise."""
+        token = Secret(TOKEN_PREFIX + secrets.token_urlsafe(32))
+        return NewToken(await self._add(caller, principal, description, lifetime, CredentialKind.TOKEN, token), token)
+
+    async def keys(self, caller: Caller) -> list[Credential]:
+        """The caller's credentials; an admin sees everybody's."""
+        whose = None if caller.principal.admin else caller.principal.id
+        return await self._store.read(lambda tx: tx.credentials.list(whose))
+
+    async def revoke(self, caller: Caller, credential: str) -> None:
+        """End a credential at once. Raises NotFound (also for another's, unless the caller is an admin)."""
+
+        def work(tx: Transaction) -> None:
+            mine = tx.credentials.list(None if caller.principal.admin else caller.principal.id)
+            if credential not in {row.id for row in mine}:
+                raise NotFound("key", credential)
+            tx.credentials.revoke(credential, self._clock.now())
+
+        await self._store.write(work)
+
+    async def grant(self, caller: Caller, workspace: WorkspaceId, principal: str, role: Role | None) -> None:
+        """Give a principal a role in a workspace, or take it (None). Takes an owner."""
+
+        def work(tx: Transaction) -> None:
+            authorise(tx, caller, workspace, Role.OWNER, "change roles")
+            found = tx.principals.by_name(principal)
+            if found is None:
+                raise NotFound("principal", principal, "make a key for that name first")
+            tx.principals.grant(found.id, workspace, role)
+
+        await self._store.write(work)
+
+    async def first_start(self, user: str) -> FirstStart | None:
+        """Make the admin ``user``, a workspace with ``root_queue`` and both kinds of keys; None if that was done before."""
+        token, secret = Secret(TOKEN_PREFIX + secrets.token_urlsafe(32)), Secret(secrets.token_urlsafe(24))
+        key_id = _new_key_id()
+        workspace = new_workspace_id()
+        now = self._clock.now()
+
+        def work(tx: Transaction) -> FirstStart | None:
+            if tx.principals.list():
+                return None
+            admin = Principal(new_principal_id(), user, admin=True)
+            tx.principals.add(admin)
+            tx.workspaces.add(Workspace(workspace, "default", now, admin.id))
+            tx.queues.add(Queue(workspace, "root_queue", now, description="all of this machine", creator=admin.id))
+            tx.credentials.add_access_key(
+                Credential(key_id, CredentialKind.ACCESS_KEY, admin.id, "first start", now), secret
+            )
+            tx.credentials.add_token(
+                Credential(_token_id(token), CredentialKind.TOKEN, admin.id, "first start", now), token.reveal()
+            )
+            return FirstStart(workspace, token, key_id, secret)
+
+        return await self._store.write(work)
+
+    async def _add(
+        self, caller: Caller, principal: str | None, description: str, lifetime: timedelta | None,
+        kind: CredentialKind, secret: Secret,
+    ) -> Credential:  # fmt: skip
+        if lifetime is not None and lifetime <= timedelta(0):
+            raise InvalidRequest("a key must live longer than nothing", path="lifetime")
+        key_id = _new_key_id() if kind is CredentialKind.ACCESS_KEY else _token_id(secret)
+
+        def work(tx: Transaction) -> Credential:
+            now = self._clock.now()
+            owner = self._owner(tx, caller, principal)
+            expires = now + lifetime if lifetime else None
+            credential = Credential(key_id, kind, owner.id, description, now, expires)
+            if kind is CredentialKind.ACCESS_KEY:
+                tx.credentials.add_access_key(credential, secret)
+            else:
+                tx.credentials.add_token(credential, secret.reveal())
+            return credential
+
+        return await self._store.write(work)
+
+    def _owner(self, tx: Transaction, caller: Caller, name: str | None) -> Principal:
+        if name is None or name == caller.principal.name:
+            return caller.principal
+        if not caller.principal.admin:
+            raise Forbidden("make keys for others", caller.principal.name, "installation admin")
+        found = tx.principals.by_name(name)
+        if found is None:
+            found = Principal(new_principal_id(), name)
+            tx.principals.add(found)
+        return found
+
+
+def _new_key_id() -> str:
+    return "HELI" + random_text(20).upper()
+
+
+def _token_id(token: Secret) -> str:
+    """A public name of a token that tells nothing of it."""
+    return "tok-" + hashlib.sha256(b"id\0" + token.reveal().encode()).hexdigest()[:16]
