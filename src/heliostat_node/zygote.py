@@ -1,0 +1,106 @@
+"""A process that has Ray imported and forks one shim per request, so that a node does not pay for the import.
+
+It stays single-threaded and never makes a gRPC object: both would be broken in its children. One zygote serves one Ray
+environment. It speaks the line protocol at the end of :mod:`heliostat_node.protocol`, one request at a time in order. Its
+end, by end of file or by a signal, does not touch the nodes: each shim is a session of its own and asks for no signal when
+its parent dies.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import platform
+import selectors
+import signal
+import socket
+import sys
+from typing import Any
+
+from heliostat_node import processes, shim
+
+
+class Zygote:
+    """The request loop. ``control`` is the socket to the control plane."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._received = b""
+
+    def serve(self) -> None:
+        """Answer requests until the other end closes."""
+        woken, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._control, selectors.EVENT_READ)
+            selector.register(woken, selectors.EVENT_READ)
+            while True:
+                for key, _ in selector.select():
+                    if key.fd == woken:
+                        os.read(woken, 4096)
+                        processes.reap()
+                    elif not self._receive():
+                        return
+
+    def _receive(self) -> bool:
+        try:
+            data = self._control.recv(1 << 16)
+        except ConnectionError:
+            return False
+        *lines, self._received = (self._received + data).split(b"\n")
+        for line in lines:
+            if line.strip() and not self._send(self._answer(line)):
+                return False
+        return bool(data)
+
+    def _send(self, answer: dict[str, Any]) -> bool:
+        try:
+            self._control.sendall(json.dumps(answer).encode() + b"\n")
+        except ConnectionError:
+            return False
+        return True
+
+    def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+        except ValueError as error:
+            return {"id": None, "error": f"The request is not JSON: {error}"}
+        if not isinstance(request, dict):
+            return {"id": None, "error": "The request is not a JSON object."}
+        identity = request.get("id")
+        match request:
+            case {"op": "ping"}:
+                return {"id": identity, "ray": shim.ray_version(), "python": platform.python_version()}
+            case {"op": "start", "directory": str(directory)} if os.path.isdir(directory):
+                try:
+                    return {"id": identity, "pid": self._fork(directory)}
+                except OSError as error:
+                    return {"id": identity, "error": f"The machine could not fork a node: {error}"}
+            case {"op": "start", "directory": directory}:
+                return {"id": identity, "error": f"{directory!r} is not a directory."}
+            case {"op": operation}:
+                return {"id": identity, "error": f"There is no operation {operation!r}."}
+            case _:
+                return {"id": identity, "error": "The request has no 'op'."}
+
+    def _fork(self, directory: str) -> int:
+        pid = os.fork()
+        if pid:
+            return pid
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        shim.run(directory)
+
+
+def serve(descriptor: int) -> None:
+    """Import Ray, then answer requests on a connected stream socket until its end."""
+    shim.preload()
+    gc.collect()
+    gc.freeze()
+    if len(os.listdir("/proc/self/task")) != 1:
+        sys.exit("Importing Ray started a thread, so forking is not safe; use 'bootstrap.py node' for this release.")
+    with socket.socket(fileno=os.dup(descriptor)) as control:
+        Zygote(control).serve()
