@@ -5,6 +5,7 @@ and returns. None waits for Ray. No dialect's word is known here.
 """
 
 from .access import Access, AccessService, Links, Route
+from .bundle import Services
 from .caller import Caller
 from .clusters import ClusterService, ClusterView
 from .directory import DirectoryService, ReleaseView
@@ -25,4 +26,5 @@ __all__ = [
     "NewToken",
     "ReleaseView",
     "Route",
+    "Services",
 ]

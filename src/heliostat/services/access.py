@@ -30,6 +30,8 @@ from .seams import Clock
 
 LINK_LIFETIME = timedelta(hours=1)
 SESSION_LIFETIME = timedelta(hours=8)
+SUBMIT_TOKEN_SUBJECT = "(submit token)"
+"""Who it is when only an instance's submit token was shown; no principal can have this name."""
 _SUBMIT_TOKEN = re.compile(r"[0-9a-f]{32}")
 
 
@@ -87,7 +89,7 @@ class AccessService:
         """
         if _SUBMIT_TOKEN.fullmatch(token):
             instance = await self._store.read(lambda tx: tx.instances.by_submit_token(token))
-            return None if instance is None else await self._of_instance(instance, cluster, "submit-token", Role.EDITOR)
+            return None if instance is None else await self._of_instance(instance, cluster, SUBMIT_TOKEN_SUBJECT, Role.EDITOR)
         claimed = passes.read(token)
         if claimed is not None:
             return await self._of_pass(token, claimed, cluster)
@@ -128,7 +130,18 @@ class AccessService:
             return None
         if not passes.holds(text, instance.submit_token, self._clock.now()):
             return None
-        return await self._of_instance(instance, cluster, claimed.subject, claimed.role, claimed.purpose)
+        role = await self._still(claimed, instance.workspace)
+        if role is None:
+            return None
+        return await self._of_instance(instance, cluster, claimed.subject, role, claimed.purpose)
+
+    async def _still(self, claimed: Pass, workspace: WorkspaceId) -> Role | None:
+        """The role of a pass as it is now: what its principal lost since then, the pass has lost too."""
+        if claimed.subject == SUBMIT_TOKEN_SUBJECT:
+            return claimed.role
+        principal = await self._store.read(lambda tx: tx.principals.by_name(claimed.subject))
+        role = principal.role_in(workspace) if principal else None
+        return None if role is None else min(role, claimed.role, key=list(Role).index)
 
     async def _of_instance(
         self, instance: Instance, cluster: ClusterId | None, subject: str, role: Role, purpose: Purpose | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +18,7 @@ from .caller import Caller, authorise
 from .seams import Clock
 
 TOKEN_PREFIX = "hlt_"
+_PRINCIPAL = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 NONCE_MEMORY = timedelta(minutes=30)
 """Twice the clock skew that a signature may have (EMR contract, section 3.3)."""
 
@@ -167,6 +169,8 @@ class IdentityService:
             raise Forbidden("make keys for others", caller.principal.name, "installation admin")
         found = tx.principals.by_name(name)
         if found is None:
+            if not _PRINCIPAL.fullmatch(name):
+                raise InvalidRequest("must be 1 to 64 letters, digits, '.', '_', '@' or '-'", path="principal")
             found = Principal(new_principal_id(), name)
             tx.principals.add(found)
         return found
