@@ -1,0 +1,62 @@
+"""What an operator may set about the local engine, each with unit, default and reason."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import heliostat_node
+from heliostat.domain.releases import Catalogue, Release
+
+
+def _half_the_cores() -> int:
+    return max(1, (os.cpu_count() or 2) // 2)
+
+
+@dataclass(frozen=True)
+class LocalSettings:
+    """Settings of one :class:`~heliostat.engines.local.LocalEngine`."""
+
+    state: Path
+    """The engine's own folder, made 0700 when it is absent. One server at a time may use it."""
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    """To tell what a release's display text in a spec means."""
+    concurrent_starts: int = field(default_factory=_half_the_cores)
+    """Instances that start at once; half the cores, since a start is bound by CPU (about 8 CPU-seconds for 3 nodes)."""
+    start_deadline: timedelta = timedelta(minutes=5)
+    """From the start of the nodes to all of them alive. Long: a busy machine is slow, not broken."""
+    start_tries: int = 3
+    """How often a node may die before the instance was up once, per group, until the start counts as failed."""
+    head_tries: int = 5
+    """Head restarts without a calm period of :attr:`calm` between them, until the instance counts as lost."""
+    head_return: timedelta = timedelta(seconds=240)
+    """A head must be back within this, while the workers wait for it (they give up after 300 s)."""
+    calm: timedelta = timedelta(minutes=5)
+    """A node that lived this long had a good start: back-offs begin anew."""
+    back_off: timedelta = timedelta(seconds=1)
+    """Pause before the second replacement in a row, doubled for each further one. The first has none."""
+    back_off_limit: timedelta = timedelta(minutes=1)
+    grace: timedelta = timedelta(seconds=5)
+    """What a node that is scaled away gets between SIGTERM and SIGKILL."""
+    health_interval: timedelta = timedelta(seconds=5)
+    """Between two looks at the dashboard of a running instance; process deaths are noticed at once without it."""
+    health_misses: int = 3
+    """Unanswered looks in a row until it is called trouble."""
+    zygote_idle: timedelta = timedelta(minutes=10)
+    """A zygote (about 80 MB) that started nothing for this long is ended."""
+    python_downloads: bool = False
+    """Whether uv may download a Python interpreter that this machine lacks."""
+    client_server: bool = False
+    """Whether heads run the Ray Client server (46 MB each); without it ``ray://`` is not offered."""
+    keep_dead_nodes: int = 3
+    """Folders of dead, replaced nodes that are kept per instance for their logs."""
+    short_folder: Path | None = None
+    """Where the short names of Ray's temp folders live when ``state`` is too long for socket paths;
+    None means ``/tmp/hs-<uid>-<hash of state>``."""
+    node_runtime: Path = field(default_factory=lambda: Path(heliostat_node.__file__).parent)
+    """The package that runs inside Ray environments; copied into ``state`` by content."""
+    ready_environment: Callable[[Release], Path | None] = lambda release: None
+    """An environment made by somebody else for a release (a folder with ``bin/python``), or None to build one."""
