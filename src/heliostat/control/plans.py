@@ -1,0 +1,60 @@
+"""From a stored instance to the plan that its engine is given: every name looked up, every text parsed."""
+
+from __future__ import annotations
+
+from heliostat.domain.engine import GroupPlan, InstancePlan
+from heliostat.domain.errors import InvalidSpec
+from heliostat.domain.installation import Installation
+from heliostat.domain.records import Instance
+from heliostat.domain.releases import Release
+from heliostat.domain.spec import NodeShape
+from heliostat_node.options import parse_ray_start_params
+
+
+def plan_of(instance: Instance, installation: Installation) -> InstancePlan:
+    """The plan of an instance. Raises InvalidSpec when the configuration no longer has what the spec names."""
+    spec = instance.spec
+    release = _release(spec.release, installation, "release")
+    return InstancePlan(
+        instance=instance.id,
+        cluster=instance.cluster,
+        name=spec.name,
+        generation=instance.generation,
+        release=release,
+        head=_group("head", "head", 1, spec.head, release, installation),
+        workers=tuple(
+            _group(f"workers[{index}]", group.name, group.replicas, group.shape, release, installation)
+            for index, group in enumerate(spec.workers)
+        ),
+        ray_token=instance.ray_token,
+        labels=spec.labels,
+        volumes=tuple(installation.volumes[name] for name in spec.volumes if name in installation.volumes),
+    )
+
+
+def _group(
+    path: str, name: str, replicas: int, shape: NodeShape, release: Release, installation: Installation
+) -> GroupPlan:
+    gpu = None
+    if shape.gpu is not None:
+        gpu = installation.gpus.get(shape.gpu)
+        if gpu is None:
+            raise InvalidSpec(f"{path}.gpu", f"no GPU type is named {shape.gpu!r} any more")
+    own = None if shape.release is None else _release(shape.release, installation, f"{path}.release")
+    return GroupPlan(
+        name=name,
+        replicas=replicas,
+        cpus=float(shape.cpu),
+        memory_bytes=shape.memory,
+        gpu=gpu,
+        env=shape.env,
+        ray_params=parse_ray_start_params(shape.ray_start_params),
+        release=None if own == release else own,
+    )
+
+
+def _release(text: str, installation: Installation, path: str) -> Release:
+    found = installation.catalogue.find(text)
+    if found is None:
+        raise InvalidSpec(path, f"the release {text!r} is no longer offered by this installation")
+    return found

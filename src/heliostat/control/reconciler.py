@@ -1,0 +1,143 @@
+"""One look at one cluster: load the wish, let the engine look, decide, perform, record."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from heliostat.domain.engine import Observation
+from heliostat.domain.errors import HeliostatError
+from heliostat.domain.ids import ClusterId, InstanceId
+from heliostat.domain.installation import Installation
+from heliostat.domain.lifecycle import Facts, Plan, Status, decide
+from heliostat.domain.records import Cluster, Event, Instance
+from heliostat.domain.states import State, may
+from heliostat.engines.base import Engine
+from heliostat.services.seams import Clock
+from heliostat.store import Store, Transaction
+
+from .plans import plan_of
+
+log = structlog.get_logger()
+ACTOR = "heliostat"
+NOW = timedelta(0)
+
+
+class Reconciler:
+    """Brings one cluster a step nearer to what is wanted of it. Safe to repeat after a crash at any point."""
+
+    def __init__(self, store: Store, engine: Engine, installation: Installation, clock: Clock) -> None:
+        self._store = store
+        self._engine = engine
+        self._installation = installation
+        self._clock = clock
+
+    async def reconcile(self, key: ClusterId) -> timedelta | None:
+        """Look at the cluster once; says when to look again at the latest, None for "when woken"."""
+        loaded = await self._store.read(lambda tx: _load(tx, key))
+        if loaded is None:
+            return None
+        cluster, instances = loaded
+        seen = {row.id: await self._engine.observe(row.id) for row in instances}
+        facts = Facts(cluster, instances, seen)
+        plan = decide(facts, self._clock.now())
+        plan = await self._perform(facts, plan)
+        current = await self._store.write(lambda tx: self._record(tx, facts, plan))
+        return plan.again if current else NOW
+
+    async def _perform(self, facts: Facts, plan: Plan) -> Plan:
+        """The effects. A plan that cannot even be made ends in Error instead of being tried for ever."""
+        for instance in plan.destroy:
+            await self._engine.destroy(instance.id)
+        if plan.apply is None:
+            return plan
+        try:
+            await self._engine.apply(plan_of(plan.apply, self._installation))
+        except HeliostatError as error:
+            return replace(plan, status=Status(State.ERROR, str(error), "Failed"), again=None)
+        return plan
+
+    def _record(self, tx: Transaction, facts: Facts, plan: Plan) -> bool:
+        """Write what was found; False when a user changed the wish meanwhile and it must be looked at anew."""
+        before = facts.cluster
+        stored = tx.clusters.lock(before.id)
+        if stored is None:
+            return True
+        if (stored.wanted, stored.instance, stored.state) != (before.wanted, before.instance, before.state):
+            return False
+        now = self._clock.now()
+        for instance in plan.ended:
+            tx.instances.save(replace(instance, ended_at=now, endpoints=None))
+        self._record_instances(tx, stored, facts, plan, now)
+        if plan.purge:
+            tx.events.add(_event(stored, now, "Deleted", "deleted; nothing of it is left"))
+            tx.clusters.purge(stored.id)
+            return True
+        after = replace(stored, state=plan.status.state, message=plan.status.message)
+        if after.state is State.STOPPED:
+            after = replace(after, instance=None, modified=False)
+        if not may(before.state, after.state):
+            raise RuntimeError(f"no edge from {before.state} to {after.state}")
+        if after != stored:
+            tx.clusters.save(after)
+        if plan.status.why is not None:
+            tx.events.add(_state_event(after, stored, plan.status, facts, now))
+        return True
+
+    def _record_instances(self, tx: Transaction, stored: Cluster, facts: Facts, plan: Plan, now: datetime) -> None:
+        ended = {row.id for row in plan.ended}
+        for instance in facts.instances:
+            seen = facts.seen[instance.id]
+            for incident in seen.incidents:
+                tx.events.add(
+                    Event(
+                        stored.id, stored.workspace, incident.at, ACTOR, incident.reason, incident.message,
+                        incident.warning, instance.id, f"{instance.id}/{incident.key}",
+                    )  # fmt: skip
+                )
+            if instance.id in ended:
+                continue
+            updated = _observed(instance, seen)
+            if plan.status.state is State.RUNNING and instance is facts.present and instance.running_at is None:
+                updated = replace(updated, running_at=now)
+            if updated != instance:
+                tx.instances.save(updated)
+
+
+def _load(tx: Transaction, key: ClusterId) -> tuple[Cluster, tuple[Instance, ...]] | None:
+    cluster = tx.clusters.find_any(key)
+    return cluster and (cluster, tuple(tx.instances.live(key)))
+
+
+def _observed(instance: Instance, seen: Observation) -> Instance:
+    return replace(instance, nodes=seen.nodes, progress=seen.progress or instance.progress, endpoints=seen.endpoints)
+
+
+def _event(cluster: Cluster, now: datetime, reason: str, message: str, warning: bool = False) -> Event:
+    return Event(cluster.id, cluster.workspace, now, ACTOR, reason, message, warning, cluster.instance)
+
+
+def _state_event(after: Cluster, before: Cluster, status: Status, facts: Facts, now: datetime) -> Event:
+    reason = status.why or after.state
+    if after.state is State.RUNNING and facts.present is not None:
+        took = (now - facts.present.created_at).total_seconds()
+        nodes = facts.seen[facts.present.id].alive
+        return _event(before, now, reason, f"{nodes} nodes are alive {took:.1f} s after the start was asked for")
+    if after.state is State.ERROR:
+        return _event(before, now, reason, status.message, warning=True)
+    return _event(before, now, reason, "nothing of the instance is left")
+
+
+async def sweep(store: Store, engine: Engine) -> list[InstanceId]:
+    """Find what the engine has and nobody wants, remove it, and name it. For the start of a server."""
+    existing = await engine.discover()
+    if not existing:
+        return []
+    wanted = await store.read(lambda tx: tx.instances.live_ids())
+    orphans = [instance for instance in existing if instance not in wanted]
+    for instance in orphans:
+        log.warning("orphan found", instance=instance, remedy="it belongs to no stored cluster and is removed")
+        await engine.destroy(instance)
+    return orphans

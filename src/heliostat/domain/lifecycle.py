@@ -1,0 +1,103 @@
+"""What to do next with a cluster: facts in, plan out. No I/O, so that every case is a table test.
+
+The facts are the stored cluster with its un-ended instances, and what the engine sees of each. The plan is a handful of
+idempotent steps and the status to record. It is level-based: it looks at what is, never at what changed, so that a crash
+between any two lines is mended by the next look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from .engine import Observation
+from .ids import InstanceId
+from .records import Cluster, Instance
+from .states import State, Wanted
+
+GLANCE = timedelta(seconds=30)
+"""How long a settled, running cluster is left alone if its engine reports no change."""
+ATTENTION = timedelta(seconds=2)
+"""The same for one on its way; engines report changes sooner, this is the net below them."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A cluster and everything known of its runs."""
+
+    cluster: Cluster
+    instances: tuple[Instance, ...]
+    """Un-ended ones, oldest first."""
+    seen: Mapping[InstanceId, Observation]
+
+    @property
+    def present(self) -> Instance | None:
+        """The run that is wanted."""
+        return next((row for row in self.instances if row.id == self.cluster.instance and not row.retired), None)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What to record of the cluster."""
+
+    state: State
+    message: str
+    why: str | None = None
+    """Reason of the event when the state changes."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    apply: Instance | None
+    """Have the engine make (or keep) this one."""
+    destroy: tuple[Instance, ...]
+    ended: tuple[Instance, ...]
+    """Nothing of these is left: to be recorded as ended."""
+    status: Status
+    purge: bool
+    """The cluster was deleted and nothing is left: forget it."""
+    again: timedelta | None
+    """When to look again at the latest; None = only when woken."""
+
+
+def decide(facts: Facts, now: datetime) -> Plan:
+    """The next steps. ``now`` is not looked at yet by any rule but belongs to every decision's facts."""
+    cluster = facts.cluster
+    unwanted = tuple(row for row in facts.instances if row is not facts.present)
+    remains = tuple(row for row in unwanted if facts.seen[row.id].present)
+    ended = tuple(row for row in unwanted if not facts.seen[row.id].present)
+    present = facts.present
+    if cluster.wanted is not Wanted.RUNNING or present is None:
+        return _downwards(facts, remains, ended)
+    status = _upwards(cluster, present, facts.seen[present.id])
+    kept = status.state in (State.STARTING, State.RUNNING) and not remains
+    settled = status.state is State.ERROR or (status.state is State.RUNNING and not remains)
+    again = GLANCE if settled and status.state is State.RUNNING else None if settled else ATTENTION
+    return Plan(present if kept else None, remains, ended, status, purge=False, again=again)
+
+
+def _upwards(cluster: Cluster, instance: Instance, seen: Observation) -> Status:
+    """The state of a cluster that is wanted running."""
+    if cluster.state is State.ERROR:
+        return Status(State.ERROR, cluster.message)
+    if seen.failure is not None:
+        return Status(State.ERROR, seen.failure, "Failed")
+    if cluster.state is State.RUNNING:
+        return Status(State.RUNNING, seen.trouble or "ok")
+    if seen.complete and seen.endpoints is not None and seen.alive >= 1:
+        return Status(State.RUNNING, "ok", "Running")
+    return Status(State.STARTING, seen.trouble or "ok")
+
+
+def _downwards(facts: Facts, remains: tuple[Instance, ...], ended: tuple[Instance, ...]) -> Plan:
+    """The plan of a cluster that shall not run."""
+    cluster = facts.cluster
+    trouble = next((seen.trouble for row in remains if (seen := facts.seen[row.id]).trouble), "")
+    if remains:
+        gone = cluster.state in (State.STOPPED, State.ERROR) and cluster.wanted is Wanted.DELETED
+        status = Status(cluster.state if gone else State.STOPPING, trouble or "ok")
+        return Plan(None, remains, ended, status, purge=False, again=ATTENTION)
+    changed = cluster.state is not State.STOPPED
+    status = Status(State.STOPPED, "ok", "Stopped" if changed else None)
+    return Plan(None, (), ended, status, purge=cluster.wanted is Wanted.DELETED, again=None)
