@@ -20,7 +20,7 @@ class DashboardProbe(threading.Thread):
     def __init__(self, spec: NodeSpec, status: Status) -> None:
         super().__init__(name="dashboard-probe", daemon=True)
         self._port = spec.dashboard_port
-        self._headers = {}
+        self._headers = {"User-Agent": "heliostat"}
         if spec.token_path:
             self._headers["Authorization"] = f"Bearer {Path(spec.token_path).read_text().strip()}"
         self._status = status
