@@ -52,5 +52,8 @@ class Engine(Protocol):
     async def prepare(self, release: Release) -> None:
         """Build the release's environment if it is not there. Raises NotReady with the cause."""
 
+    async def begin_preparation(self, release: Release) -> None:
+        """Start building it in the background. Raises NotReady at once when something is missing."""
+
     def preparation(self, release: Release) -> tuple[str, str]:
         """State of the release's environment: (``ready`` | ``building`` | ``absent`` | ``failed``, detail for people)."""

@@ -1,0 +1,226 @@
+"""An engine without processes, for tests and scale runs: small, deterministic, with faults to inject.
+
+What "runs" lives in a :class:`World`, which outlives the engine object as real processes outlive the server: a test that
+kills the server makes a new engine on the same world.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from heliostat.domain.engine import (
+    Endpoints,
+    Finding,
+    GroupPlan,
+    Incident,
+    InstancePlan,
+    NodeObservation,
+    NodeState,
+    Observation,
+    Progress,
+    Step,
+    Verdict,
+)
+from heliostat.domain.errors import NotReady
+from heliostat.domain.ids import InstanceId, NodeId
+from heliostat.domain.releases import Release
+from heliostat.domain.spec import ClusterSpec
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class SimulatedInstance:
+    """One instance in the world."""
+
+    plan: InstancePlan
+    nodes: dict[NodeId, NodeObservation] = field(default_factory=dict)
+    born: int = 0
+    """How many nodes it ever had; numbers the next one."""
+    failure: str | None = None
+    incidents: list[Incident] = field(default_factory=list)
+    dying: int = 0
+    """Looks that still find it after a destroy."""
+
+
+@dataclass
+class World:
+    """What exists, and how it shall misbehave."""
+
+    instances: dict[InstanceId, SimulatedInstance] = field(default_factory=dict)
+    starts: Counter[InstanceId] = field(default_factory=Counter)
+    """How often each instance was begun; more than once is a broken invariant."""
+    failing: dict[str, str] = field(default_factory=dict)
+    """Cluster name -> cause: its starts fail."""
+    releases_missing: dict[str, str] = field(default_factory=dict)
+    """Release name -> why it cannot be used."""
+    start_seconds: float = 0.0
+    """How long nodes take to become alive."""
+    linger: int = 0
+    """How many looks a destroyed instance stays visible."""
+    dashboard: str = "127.0.0.1:9"
+    """The address that running instances claim."""
+    now: datetime = EPOCH
+
+
+class SimulatedEngine:
+    """The Engine protocol over a world."""
+
+    def __init__(self, world: World | None = None) -> None:
+        self.world = world or World()
+        self._changed: asyncio.Queue[InstanceId] = asyncio.Queue()
+        self._timers: set[asyncio.TimerHandle] = set()
+
+    async def open(self) -> None:
+        for instance in self.world.instances:
+            self._begin_alive(instance)
+
+    async def close(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+
+    async def apply(self, plan: InstancePlan) -> None:
+        known = self.world.instances.get(plan.instance)
+        if known is None:
+            known = SimulatedInstance(plan)
+            self.world.instances[plan.instance] = known
+            self.world.starts[plan.instance] += 1
+            known.failure = self.world.failing.get(plan.name)
+        if known.failure is not None or known.dying:
+            self._changed.put_nowait(plan.instance)
+            return
+        if plan.generation > known.plan.generation:
+            known.plan = plan
+        if self._converge(known):
+            self._begin_alive(plan.instance)
+
+    async def observe(self, instance: InstanceId) -> Observation:
+        known = self.world.instances.get(instance)
+        if known is not None and known.dying:
+            known.dying -= 1
+            if not known.dying:
+                del self.world.instances[instance]
+                known = None
+            self._changed.put_nowait(instance)
+        if known is None:
+            return Observation(instance, present=False)
+        nodes = tuple(known.nodes.values())
+        alive = bool(nodes) and all(node.state is NodeState.ALIVE for node in nodes)
+        head = any(node.kind == "head" and node.state is NodeState.ALIVE for node in nodes)
+        step = Step.FAILED if known.failure else Step.UP if alive else Step.WORKERS if head else Step.HEAD
+        return Observation(
+            instance=instance,
+            present=True,
+            step=step,
+            generation=known.plan.generation,
+            progress=(Progress(step, self.world.now),),
+            head_ready=head,
+            jobs_ready=head,
+            nodes=nodes,
+            endpoints=Endpoints(self.world.dashboard) if head else None,
+            failure=known.failure,
+            incidents=tuple(known.incidents),
+        )
+
+    async def destroy(self, instance: InstanceId) -> None:
+        known = self.world.instances.get(instance)
+        if known is None or known.dying:
+            return
+        known.nodes.clear()
+        if self.world.linger:
+            known.dying = self.world.linger
+        else:
+            del self.world.instances[instance]
+        self._changed.put_nowait(instance)
+
+    async def discover(self) -> list[InstanceId]:
+        return list(self.world.instances)
+
+    async def changes(self) -> AsyncIterator[InstanceId]:
+        while True:
+            yield await self._changed.get()
+
+    def support(self, spec: ClusterSpec) -> list[Finding]:
+        findings = []
+        if spec.network_service is not None:
+            findings.append(Finding("network_service", Verdict.IGNORED, "this engine has no networks"))
+        if spec.autoscaling.enabled:
+            findings.append(Finding("autoscaling.enabled", Verdict.IGNORED, "the number of nodes stays as given"))
+        return findings
+
+    async def release_problem(self, release: Release) -> str | None:
+        return self.world.releases_missing.get(release.name)
+
+    async def prepare(self, release: Release) -> None:
+        await self.begin_preparation(release)
+
+    async def begin_preparation(self, release: Release) -> None:
+        problem = self.world.releases_missing.get(release.name)
+        if problem is not None:
+            raise NotReady(problem)
+
+    def preparation(self, release: Release) -> tuple[str, str]:
+        return ("failed", problem) if (problem := self.world.releases_missing.get(release.name)) else ("ready", "")
+
+    # --- faults ------------------------------------------------------------------------------------------------------
+
+    def kill(self, node: NodeId) -> None:
+        """A node dies. A worker is replaced at the next apply; a head takes the instance with it."""
+        for instance, known in self.world.instances.items():
+            victim = known.nodes.pop(node, None)
+            if victim is None:
+                continue
+            known.incidents.append(
+                Incident(f"lost/{node}", self.world.now, f"{victim.kind.title()}Lost", f"{node} was killed")
+            )
+            if victim.kind == "head":
+                known.failure = f"the head {node} was killed and cannot be brought back"
+                known.nodes.clear()
+            self._changed.put_nowait(instance)
+            return
+
+    # --- the world's own workings -----------------------------------------------------------------------------------
+
+    def _converge(self, known: SimulatedInstance) -> bool:
+        """Add missing nodes, remove surplus ones; True when something changed."""
+        changed = False
+        groups: list[tuple[str, GroupPlan]] = [("head", known.plan.head), *(("worker", row) for row in known.plan.workers)]
+        for kind, group in groups:
+            have = [node for node in known.nodes.values() if (node.kind, node.group) == (kind, group.name)]
+            for surplus in have[group.replicas :]:
+                del known.nodes[surplus.node]
+                changed = True
+            for _ in range(group.replicas - len(have)):
+                known.born += 1
+                name = NodeId(f"{known.plan.instance}-{kind}-{known.born}")
+                known.nodes[name] = NodeObservation(name, kind, group.name, NodeState.STARTING, self.world.now)
+                changed = True
+        wanted = {group.name for _, group in groups}
+        for node in [node for node in known.nodes.values() if node.group not in wanted]:
+            del known.nodes[node.node]
+            changed = True
+        return changed
+
+    def _begin_alive(self, instance: InstanceId) -> None:
+        if not self.world.start_seconds:
+            self._come_alive(instance)
+            return
+        timer = asyncio.get_running_loop().call_later(self.world.start_seconds, self._come_alive, instance)
+        self._timers.add(timer)
+
+    def _come_alive(self, instance: InstanceId) -> None:
+        known = self.world.instances.get(instance)
+        if known is None:
+            return
+        for name, node in known.nodes.items():
+            if node.state is NodeState.STARTING:
+                known.nodes[name] = replace(node, state=NodeState.ALIVE, started_at=self.world.now)
+        self._changed.put_nowait(instance)
+
+    def elapse(self, seconds: float) -> None:
+        """Move the world's own clock, which only stamps what it reports."""
+        self.world.now += timedelta(seconds=seconds)
