@@ -1,0 +1,182 @@
+"""Which file is where, and the making and removing of an instance's folders.
+
+::
+
+    <state>/lock                        held by the one server that works here (:mod:`lock`)
+    <state>/environments/<key>/         release environments (:mod:`environments`)
+    <state>/node-runtime/<hash>/        copies of ``heliostat_node``
+    <state>/zygotes/<key>.log           what zygotes print
+    <state>/i/<instance>/plan.json      what was applied           } written by :mod:`records`
+    <state>/i/<instance>/record.json    what has come of it        }
+    <state>/i/<instance>/token          Ray's token, 0600
+    <state>/i/<instance>/gcs/           the head's embedded GCS storage
+    <state>/i/<instance>/volumes/<id>   links to the volumes that the plan names
+    <state>/i/<instance>/nodes/<dir>/   one attempt to run a node: spec.json, status.json, shim.log
+    <state>/t/<8 hex>/<n>/              Ray's temp dir of a node: sessions, sockets, logs, TMPDIR
+
+Ray puts sockets into its temp dir, and a socket's path may have 107 bytes. Where ``<state>`` is too long for that, Ray
+is given a short name instead: ``/tmp/hs-<uid>-<hash>/<8 hex>``, a link to the same folder below ``<state>``, so that the
+data stays on the state's disk. A folder in /tmp is ours only if it is a real directory of our user with mode 0700.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from heliostat.domain.errors import NotReady
+from heliostat.domain.ids import InstanceId
+
+TEMP_DIR_LIMIT = 68
+"""Longest temp dir of a node in bytes: 107 for a socket's path, less ``/tmp/pymp-xxxxxxxx/listener-xxxxxxxx`` below it."""
+
+_NODE_NAME_ROOM = len("/12345678/w9999")
+_COMING = ".new-"
+_GOING = ".gone-"
+
+
+class Layout:
+    """The folders of one engine. Blocking file operations; the long ones are called from threads."""
+
+    def __init__(self, state: Path, short_folder: Path | None = None) -> None:
+        self.state = state.absolute()
+        self.environments = self.state / "environments"
+        self.node_runtime = self.state / "node-runtime"
+        self.zygotes = self.state / "zygotes"
+        self.lock = self.state / "lock"
+        self._instances = self.state / "i"
+        self._temps = self.state / "t"
+        name = f"hs-{os.getuid()}-{_hash(str(self.state))}"
+        self._short = short_folder or Path("/tmp") / name  # the temp dir of the user may be long as well
+        self._direct = _bytes(self._temps) + _NODE_NAME_ROOM <= TEMP_DIR_LIMIT
+
+    def make(self) -> None:
+        """Make the engine's folders. Raises NotReady when one cannot be had."""
+        for folder in (self.state, self.environments, self.node_runtime, self.zygotes, self._instances, self._temps):
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise NotReady(f"cannot make the folder {folder}: {error.strerror}; choose another home folder") from error
+        if stat.S_IMODE(self.state.stat().st_mode) & 0o077:
+            self.state.chmod(0o700)
+        if not self._direct:
+            self._make_short_folder()
+
+    def sweep(self) -> None:
+        """Remove what a crash left half made or half removed."""
+        for entry in list(self._instances.iterdir()):
+            if entry.name.startswith((_COMING, _GOING)):
+                shutil.rmtree(entry, ignore_errors=True)
+        wanted = {_hash(instance) for instance in self.instances()}
+        folders = [self._temps] if self._direct else [self._temps, self._short]
+        for folder in folders:
+            for entry in list(folder.iterdir()):
+                if entry.name in wanted:
+                    continue
+                if entry.is_symlink():
+                    entry.unlink(missing_ok=True)
+                else:
+                    shutil.rmtree(entry, ignore_errors=True)
+
+    def instances(self) -> list[InstanceId]:
+        """Every instance that has a folder."""
+        names = (entry.name for entry in self._instances.iterdir() if not entry.name.startswith("."))
+        return sorted(InstanceId(name) for name in names)
+
+    def instance(self, instance: InstanceId) -> Path:
+        return self._instances / instance
+
+    def exists(self, instance: InstanceId) -> bool:
+        return self.instance(instance).exists()
+
+    def create(self, instance: InstanceId, files: Mapping[str, str]) -> Path:
+        """Make an instance's folder with its first files (0600), all or nothing."""
+        coming = self._instances / (_COMING + instance)
+        shutil.rmtree(coming, ignore_errors=True)
+        for folder in (coming, coming / "nodes", coming / "volumes"):
+            folder.mkdir(mode=0o700)
+        for name, text in files.items():
+            descriptor = os.open(coming / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text)
+        self.ensure_temps(instance)
+        coming.rename(self.instance(instance))
+        return self.instance(instance)
+
+    def remove(self, instance: InstanceId) -> None:
+        """Remove every file of an instance whose processes are gone."""
+        short = self._short / _hash(instance)
+        if not self._direct and short.is_symlink():
+            short.unlink(missing_ok=True)
+        _remove_tree(self._temps / _hash(instance))
+        going = self._instances / (_GOING + instance)
+        _remove_tree(going)
+        with contextlib.suppress(FileNotFoundError):
+            self.instance(instance).rename(going)
+        _remove_tree(going)
+
+    def temps(self, instance: InstanceId) -> Path:
+        """The folder of the temp dirs of an instance's nodes, by the name that is short enough for Ray."""
+        return (self._temps if self._direct else self._short) / _hash(instance)
+
+    def real_temps(self, instance: InstanceId) -> Path:
+        """The same folder below ``state``."""
+        return self._temps / _hash(instance)
+
+    def ensure_temps(self, instance: InstanceId) -> None:
+        """Make the folder and its short name again if something took them away, as cleaners of /tmp may."""
+        real = self.real_temps(instance)
+        real.mkdir(mode=0o700, exist_ok=True)
+        if self._direct:
+            return
+        short = self._short / _hash(instance)
+        try:
+            os.utime(short, follow_symlinks=False)
+        except FileNotFoundError:
+            self._make_short_folder()
+            short.symlink_to(real)
+
+    def _make_short_folder(self) -> None:
+        folder = self._short
+        if _bytes(folder) + _NODE_NAME_ROOM > TEMP_DIR_LIMIT:
+            raise NotReady(
+                f"the folder {folder} for Ray's sockets has a name of {_bytes(folder)} bytes; at most "
+                f"{TEMP_DIR_LIMIT - _NODE_NAME_ROOM} leave room for them: choose a shorter one"
+            )
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            facts = folder.lstat()
+        except OSError as error:
+            raise NotReady(f"cannot make the folder {folder} for Ray's sockets: {error.strerror}") from error
+        if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or stat.S_IMODE(facts.st_mode) & 0o077:
+            raise NotReady(f"{folder} is not a private directory of this user; remove it, somebody else may have made it")
+
+
+def _remove_tree(folder: Path) -> None:
+    """Remove a folder and insist: files may still appear or lack permissions (job working folders)."""
+    for _ in range(3):
+        if not os.path.lexists(folder):
+            return
+        shutil.rmtree(folder, onerror=_open_up)
+    shutil.rmtree(folder)
+
+
+def _open_up(function: object, path: str, information: object) -> None:
+    """A directory that a user's job made read-only is ours all the same."""
+    with contextlib.suppress(OSError):
+        os.chmod(os.path.dirname(path), 0o700)
+        if not os.path.islink(path):
+            os.chmod(path, 0o700)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _bytes(path: Path) -> int:
+    return len(os.fsencode(path))

@@ -1,0 +1,215 @@
+"""What an instance's supervisor knows, on disk at every change, so that nothing lives only in memory.
+
+``plan.json`` is the plan that the engine works on (its token is in the file ``token``), ``record.json`` an
+:class:`InstanceRecord`. Times are Unix seconds, 0 = not yet. Whatever is about to be started is noted first: a node
+without a note cannot exist, and a note without a process is acted on again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from heliostat.domain.engine import GpuType, GroupPlan, Incident, InstancePlan, Progress, Step, Volume
+from heliostat.domain.ids import ClusterId, InstanceId
+from heliostat.domain.releases import Release
+from heliostat.domain.secret import Secret
+from heliostat_node.protocol import replace_json
+
+PLAN_FILE = "plan.json"
+RECORD_FILE = "record.json"
+TOKEN_FILE = "token"
+NODES = "nodes"
+
+MAX_INCIDENTS = 200
+
+Kind = Literal["head", "worker"]
+
+
+@dataclass(frozen=True)
+class NodeRecord:
+    """A place that the plan wants filled, and the process that fills it (or will)."""
+
+    node: str
+    kind: Kind
+    group: str
+    temp: str
+    """Name of its temp dir among the instance's."""
+    created_at: float
+    attempt: int = 0
+    """Counts the processes tried for it; part of the directory's name, so that a late starter finds no directory."""
+    ports: Mapping[str, int] = field(default_factory=dict)
+    """By their :class:`~heliostat_node.protocol.NodeSpec` field."""
+    object_store_bytes: int = 0
+    not_before: float = 0.0
+    """Back-off: start it then, not earlier."""
+    launched_at: float = 0.0
+    """Set before the process exists."""
+    pid: int = 0
+    start_ticks: int = 0
+    """With the pid, the shim's identity; 0 until the zygote has answered or the shim's status was read."""
+    alive_at: float = 0.0
+    restarts: int = 0
+    """How often it was brought back after it had been alive (heads only; a worker is replaced by a new node)."""
+    ended_at: float = 0.0
+    """It is gone and nothing will be done about it (the instance has failed)."""
+    reason: str = ""
+    message: str = ""
+
+    @property
+    def directory(self) -> str:
+        return f"{self.node}.{self.attempt}"
+
+
+@dataclass(frozen=True)
+class Grave:
+    """What is left of a node that was replaced, for its logs."""
+
+    node: str
+    directory: str
+    temp: str
+
+
+@dataclass(frozen=True)
+class InstanceRecord:
+    """Everything about an instance but its plan."""
+
+    instance: InstanceId
+    boot: str
+    """The kernel's boot id; another one means that every process is gone."""
+    created_at: float
+    nodes: tuple[NodeRecord, ...] = ()
+    graves: tuple[Grave, ...] = ()
+    next_worker: int = 1
+    progress: tuple[Progress, ...] = ()
+    incidents: tuple[Incident, ...] = ()
+    started_at: float = 0.0
+    """When its nodes began to start; the start deadline counts from here."""
+    up_at: float = 0.0
+    """When it was complete for the first time."""
+    losses: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Group -> when its nodes were lost, since its last calm period."""
+    failure: str = ""
+    failed_at: float = 0.0
+
+    def node(self, name: str) -> NodeRecord:
+        return next(node for node in self.nodes if node.node == name)
+
+    def has(self, name: str) -> bool:
+        return any(node.node == name for node in self.nodes)
+
+    def with_node(self, changed: NodeRecord) -> InstanceRecord:
+        nodes = tuple(changed if node.node == changed.node else node for node in self.nodes)
+        return dataclasses.replace(self, nodes=nodes)
+
+    def with_incident(self, incident: Incident) -> InstanceRecord:
+        if any(known.key == incident.key for known in self.incidents):
+            return self
+        return dataclasses.replace(self, incidents=(*self.incidents, incident)[-MAX_INCIDENTS:])
+
+
+def moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def write_plan(folder: Path, plan: InstancePlan) -> None:
+    replace_json(folder / PLAN_FILE, encode_plan(plan))
+
+
+def write_record(folder: Path, record: InstanceRecord) -> None:
+    replace_json(folder / RECORD_FILE, encode_record(record))
+
+
+def read(folder: Path) -> tuple[InstancePlan, InstanceRecord]:
+    """Both files of an instance. Raises OSError, ValueError, KeyError or TypeError when they are damaged."""
+    plan = decode_plan(json.loads((folder / PLAN_FILE).read_text()))
+    token = folder / TOKEN_FILE
+    if token.exists():
+        plan = dataclasses.replace(plan, ray_token=Secret(token.read_text()))
+    return plan, decode_record(json.loads((folder / RECORD_FILE).read_text()))
+
+
+def encode_plan(plan: InstancePlan) -> dict[str, Any]:
+    """A plan as JSON, without its token."""
+    return dataclasses.asdict(dataclasses.replace(_plain(plan), ray_token=None))
+
+
+def decode_plan(data: dict[str, Any]) -> InstancePlan:
+    return InstancePlan(
+        instance=InstanceId(data["instance"]),
+        cluster=ClusterId(data["cluster"]),
+        name=data["name"],
+        generation=data["generation"],
+        release=_release(data["release"]),
+        head=_group(data["head"]),
+        workers=tuple(_group(group) for group in data["workers"]),
+        labels=data["labels"],
+        volumes=tuple(Volume(**volume) for volume in data["volumes"]),
+    )
+
+
+def encode_record(record: InstanceRecord) -> dict[str, Any]:
+    data = dataclasses.asdict(record)
+    for row in data["progress"]:
+        row["started_at"] = row["started_at"].timestamp()
+        row["ended_at"] = row["ended_at"] and row["ended_at"].timestamp()
+    for row in data["incidents"]:
+        row["at"] = row["at"].timestamp()
+    return data
+
+
+def decode_record(data: dict[str, Any]) -> InstanceRecord:
+    progress = tuple(
+        Progress(
+            Step(row["step"]),
+            moment(row["started_at"]),
+            moment(row["ended_at"]) if row["ended_at"] is not None else None,
+            row["detail"],
+        )
+        for row in data["progress"]
+    )
+    return InstanceRecord(
+        **{
+            **data,
+            "instance": InstanceId(data["instance"]),
+            "nodes": tuple(NodeRecord(**row) for row in data["nodes"]),
+            "graves": tuple(Grave(**row) for row in data["graves"]),
+            "progress": progress,
+            "incidents": tuple(Incident(**{**row, "at": moment(row["at"])}) for row in data["incidents"]),
+            "losses": {group: tuple(times) for group, times in data["losses"].items()},
+        }
+    )
+
+
+def _plain(plan: InstancePlan) -> InstancePlan:
+    """With plain dicts for mappings of any kind, which ``asdict`` cannot copy."""
+
+    def group(value: GroupPlan) -> GroupPlan:
+        return dataclasses.replace(value, env=dict(value.env), ray_params=dict(value.ray_params))
+
+    return dataclasses.replace(
+        plan, head=group(plan.head), workers=tuple(group(value) for value in plan.workers), labels=dict(plan.labels)
+    )
+
+
+def _group(data: dict[str, Any]) -> GroupPlan:
+    return GroupPlan(
+        **{
+            **data,
+            "gpu": GpuType(**data["gpu"]) if data["gpu"] else None,
+            "release": _release(data["release"]) if data["release"] else None,
+        }
+    )
+
+
+def _release(data: dict[str, Any]) -> Release:
+    return Release(**{**data, "packages": tuple(data["packages"])})
