@@ -1,0 +1,147 @@
+"""What an operator can set: command line and ``HELIOSTAT_*`` variables for how the server runs, a TOML file for what it offers.
+
+Every field says its unit and default. The file is ``config.toml`` in the home folder unless another is named; an unknown
+key in it is an error that names it, since a misspelt setting that is ignored is worse than none.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from heliostat.domain.engine import GpuType, Volume
+from heliostat.domain.errors import NotReady
+from heliostat.domain.installation import BUILT_IN_GPUS, Installation
+from heliostat.domain.records import NetworkService
+from heliostat.domain.releases import BUILT_IN, DEFAULT, Catalogue, Release
+
+
+def default_home() -> Path:
+    """The user's data folder for Heliostat."""
+    return Path(platformdirs.user_data_dir("heliostat"))
+
+
+class Settings(BaseSettings):
+    """How one server runs."""
+
+    model_config = SettingsConfigDict(env_prefix="HELIOSTAT_", extra="ignore")
+
+    home: Path = Field(default_factory=default_home)
+    """Folder of everything that the server keeps: database, keys, environments, running instances."""
+    host: str = "127.0.0.1"
+    port: int = 8600
+    """0 takes a free one."""
+    database_url: str | None = None
+    """SQLAlchemy URL; None means SQLite in the home folder."""
+    config: Path | None = None
+    """TOML file; None means ``config.toml`` in the home folder, if it is there."""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    public_url: str | None = None
+    """Where users reach the server, if not at host and port (behind a proxy)."""
+    gateway_domain: str | None = None
+    """Domain (and port) below which clusters get host names; None means ``localhost`` with the port."""
+    insecure: bool = False
+    """Allow plain http on an address that is not loopback."""
+    engine: Literal["local", "simulated"] = "local"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "console", "json"] = "auto"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Release(_Strict):
+    name: str
+    ray: str
+    python: str
+    stable: bool = True
+    packages: tuple[str, ...] = ()
+
+
+class _Gpu(_Strict):
+    name: str
+    accelerator: str
+    count: int = Field(ge=1)
+
+
+class _Volume(_Strict):
+    id: str = Field(pattern=r"^vol-[a-z0-9]+$")
+    path: Path
+
+
+class _Network(_Strict):
+    id: str
+    name: str
+    vpc_id: str = ""
+    vswitch_ids: tuple[str, ...] = ()
+
+
+class EngineFile(_Strict):
+    """The ``[engine]`` table: the local engine's own settings."""
+
+    python_downloads: bool = False
+    concurrent_starts: int | None = Field(default=None, ge=1)
+    start_deadline_seconds: int = Field(default=300, ge=10)
+
+
+class ConfigFile(_Strict):
+    """The whole file."""
+
+    region: str = "local"
+    default_release: str | None = None
+    releases: tuple[_Release, ...] | None = None
+    """Replaces the built-in catalogue."""
+    gpus: tuple[_Gpu, ...] | None = None
+    volumes: tuple[_Volume, ...] = ()
+    network_services: tuple[_Network, ...] | None = None
+    emr_starts_clusters: bool = False
+    engine: EngineFile = EngineFile()
+
+    @classmethod
+    def load(cls, settings: Settings) -> ConfigFile:
+        """The file of these settings, or the defaults. Raises NotReady naming the file and the key."""
+        path = settings.config or settings.home / "config.toml"
+        if settings.config is None and not path.exists():
+            return cls()
+        try:
+            return cls.model_validate(tomllib.loads(path.read_text()))
+        except OSError as error:
+            raise NotReady(f"cannot read the configuration {path}: {error.strerror}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise NotReady(f"{path} is not TOML: {error}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise NotReady(f"{path}: {where}: {first['msg']}") from error
+
+    def installation(self, *, url: str, domain: str, scheme: str) -> Installation:
+        """What the file offers, with the addresses that the server has. Raises NotReady."""
+        rows = BUILT_IN if self.releases is None else tuple(Release(**row.model_dump()) for row in self.releases)
+        try:
+            catalogue = Catalogue.of(rows, self.default_release or (DEFAULT if self.releases is None else None))
+        except ValueError as error:
+            raise NotReady(f"configuration: {error}") from error
+        gpus = BUILT_IN_GPUS if self.gpus is None else tuple(GpuType(**row.model_dump()) for row in self.gpus)
+        networks = Installation().network_services
+        if self.network_services is not None:
+            networks = tuple(NetworkService(**row.model_dump()) for row in self.network_services)
+        return Installation(
+            catalogue=catalogue,
+            gpus={gpu.name: gpu for gpu in gpus},
+            volumes={row.id: Volume(row.id, str(row.path)) for row in self.volumes},
+            network_services=networks,
+            region=self.region,
+            gateway_url=url,
+            gateway_domain=domain,
+            gateway_scheme=scheme,
+            start_deadline=timedelta(seconds=self.engine.start_deadline_seconds),
+            emr_starts_clusters=self.emr_starts_clusters,
+        )
