@@ -44,9 +44,7 @@ def _head(value: Callable[[NodeSpec], str | None]) -> Value:
 
 def _storage(value: Callable[[str], str]) -> Value:
     return lambda spec, features: (
-        value(spec.gcs_storage_dir)
-        if spec.kind == "head" and spec.gcs_storage_dir and features.gcs_storage
-        else None
+        value(spec.gcs_storage_dir) if spec.kind == "head" and spec.gcs_storage_dir and features.gcs_storage else None
     )
 
 

@@ -25,9 +25,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import ray._private.node
-import ray._private.ray_constants as ray_constants
 import ray._private.services as ray_services
 import ray._raylet
+from ray._private import ray_constants
 from ray._private.parameter import RayParams
 
 from heliostat_node.probe import HOST, DashboardProbe
@@ -49,7 +49,7 @@ log = logging.getLogger("heliostat.launch")
 
 
 def parameters(spec: NodeSpec) -> RayParams:
-    """Ray's own description of the node. The user's options are applied last: the server has refused ours already."""
+    """Ray's own description of the node. The user's options are applied last: none of ours is among them."""
     params = RayParams(
         node_ip_address=HOST,
         node_name=spec.node,
@@ -77,7 +77,12 @@ def parameters(spec: NodeSpec) -> RayParams:
         params.update(ray_client_server_port=spec.client_port)
     else:
         params.update(gcs_address=f"{HOST}:{spec.gcs_port}")
-    params.update(**spec.ray_params)
+    options = dict(spec.ray_params)
+    params.resources.update(options.pop("resources", {}))
+    params.labels.update(options.pop("labels", {}))
+    if "object_store_memory" in options:
+        options["object_store_memory"] = min(options["object_store_memory"], _store_limit(spec))
+    params.update(**options)
     return params
 
 
@@ -143,9 +148,7 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
 
     def start_ray_processes(self) -> None:
         super().start_ray_processes()
-        self._status.update(
-            ray_node_id=self._node_id, raylet_pid=self.process(ray_constants.PROCESS_TYPE_RAYLET).pid
-        )
+        self._status.update(ray_node_id=self._node_id, raylet_pid=self.process(ray_constants.PROCESS_TYPE_RAYLET).pid)
         for kind in self.helpers:
             self.start_helper(kind)
         if self.head:
@@ -230,6 +233,12 @@ def _accepts(address: tuple[str, int]) -> bool:
     except OSError:
         return False
     return True
+
+
+def _store_limit(spec: NodeSpec) -> int:
+    """The largest object store that a user's option may ask for: it is memory, and Ray takes it all at once."""
+    disk = os.statvfs("/dev/shm")
+    return max(spec.object_store_bytes, disk.f_bavail * disk.f_frsize // 2)
 
 
 def _whole(amount: float) -> float | int:

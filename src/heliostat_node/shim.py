@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import importlib
 import logging
 import os
 import signal
@@ -31,6 +32,7 @@ from heliostat_node.protocol import LOG_FILE, NodeSpec, NodeStatus, start_ticks
 from heliostat_node.status import Status
 
 LOCK_FILE = "shim.lock"
+MODULES = ("ray.autoscaler.v2.utils", "heliostat_node.launch", "heliostat_node.watch")
 PR_SET_CHILD_SUBREAPER = 36
 
 log = logging.getLogger("heliostat.shim")
@@ -46,20 +48,15 @@ class NodeFailed(Exception):
 
 def preload() -> None:
     """Import all that a shim needs from Ray."""
-    import ray._private.node
-    import ray._private.parameter
-    import ray._private.services
-    import ray._private.state
-    import ray.autoscaler.v2.utils
-
-    from heliostat_node import launch, watch  # noqa: F401
+    for module in MODULES:
+        importlib.import_module(module)
 
 
 def ray_version() -> str:
     """The version of the Ray that this environment has."""
     import ray
 
-    return ray.__version__
+    return str(ray.__version__)
 
 
 def run(directory: str) -> NoReturn:
@@ -67,7 +64,7 @@ def run(directory: str) -> NoReturn:
     code = 70
     try:
         code = _run(Path(directory))
-    except BaseException:  # the process boundary: anything that escapes belongs in the log, and this must not return
+    except BaseException:  # noqa: BLE001  # the process boundary: anything that escapes belongs in the log, and this must not return
         traceback.print_exc()
     finally:
         sys.stdout.flush()
@@ -113,7 +110,7 @@ def _live(spec: NodeSpec, status: Status) -> tuple[str, int]:
         signal.signal(signal.SIGINT, _stop)
         node = launch.RayNode(spec, status)
         node.start()
-        watch.Watch(node, status).run()
+        watch.watch(node, status)
     except Stopped:
         if node is not None:
             watch.stop(node)

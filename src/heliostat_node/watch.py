@@ -8,8 +8,9 @@ import select
 import signal
 import subprocess
 import time
+from typing import NoReturn
 
-import ray._private.ray_constants as ray_constants
+from ray._private import ray_constants
 
 from heliostat_node.launch import RayNode, death
 from heliostat_node.shim import NodeFailed
@@ -30,6 +31,11 @@ STOP_SECONDS = 2.0
 log = logging.getLogger("heliostat.watch")
 
 
+def watch(node: RayNode, status: Status) -> NoReturn:
+    """Stay until the node cannot go on: raises NodeFailed with the reason, or what a signal handler raises."""
+    Watch(node, status).run()
+
+
 class Watch:
     """The loop of the main thread once the node is registered. Sleeps until a child ends or a restart is due."""
 
@@ -40,7 +46,7 @@ class Watch:
         self._failures: dict[str, int] = {}
         self._started = dict.fromkeys(node.helpers, time.monotonic())
 
-    def run(self) -> None:
+    def run(self) -> NoReturn:
         """Stay until the node cannot go on: raises NodeFailed."""
         woken, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
