@@ -1,0 +1,83 @@
+"""Queues in the database."""
+
+from __future__ import annotations
+
+import builtins
+from decimal import Decimal
+
+from sqlalchemy import Connection, delete, select, update
+
+from ..domain.errors import AlreadyExists, NotFound
+from ..domain.ids import WorkspaceId
+from ..domain.records import Amount, Queue
+from .schema import queues
+from .statements import AnyRow, Values, changed, insert_new
+
+_Q = queues.c
+
+
+class Queues:
+    """The repository of queues."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, queue: Queue) -> None:
+        """Raises AlreadyExists when the workspace has a queue of that name."""
+        values = {"workspace": queue.workspace, "name": queue.name, **_values(queue)}
+        if not insert_new(self._connection, queues, values):
+            raise AlreadyExists("queue", queue.name)
+
+    def get(self, workspace: WorkspaceId, name: str) -> Queue | None:
+        query = select(queues).where(_Q.workspace == workspace, _Q.name == name)
+        row = self._connection.execute(query).first()
+        return None if row is None else _queue(row)
+
+    def list(self, workspace: WorkspaceId) -> builtins.list[Queue]:
+        """All of a workspace, by name."""
+        query = select(queues).where(_Q.workspace == workspace).order_by(_Q.name)
+        return [_queue(row) for row in self._connection.execute(query)]
+
+    def save(self, queue: Queue) -> None:
+        """Replaces all fields but workspace and name. Raises NotFound."""
+        statement = update(queues).where(_Q.workspace == queue.workspace, _Q.name == queue.name)
+        if not changed(self._connection, statement.values(_values(queue))):
+            raise NotFound("queue", queue.name)
+
+    def delete(self, workspace: WorkspaceId, name: str) -> bool:
+        """Whether there was one. That nothing is charged to it any more is the caller's to check."""
+        return changed(self._connection, delete(queues).where(_Q.workspace == workspace, _Q.name == name))
+
+
+def _values(queue: Queue) -> Values:
+    return {
+        "created_at": queue.created_at,
+        "creator": queue.creator,
+        "description": queue.description,
+        **_amount_values("minimum", queue.minimum),
+        **_amount_values("maximum", queue.maximum),
+    }
+
+
+def _amount_values(prefix: str, amount: Amount) -> Values:
+    return {
+        f"{prefix}_cpu": None if amount.cpu is None else str(amount.cpu),
+        f"{prefix}_memory": amount.memory,
+        f"{prefix}_gpu": amount.gpu,
+    }
+
+
+def _queue(row: AnyRow) -> Queue:
+    return Queue(
+        workspace=row.workspace,
+        name=row.name,
+        created_at=row.created_at,
+        minimum=_amount(row.minimum_cpu, row.minimum_memory, row.minimum_gpu),
+        maximum=_amount(row.maximum_cpu, row.maximum_memory, row.maximum_gpu),
+        description=row.description,
+        creator=row.creator,
+    )
+
+
+def _amount(cpu: str | None, memory: int | None, gpu: int | None) -> Amount:
+    return Amount(None if cpu is None else Decimal(cpu), memory, gpu)

@@ -1,0 +1,92 @@
+"""What was last seen of an instance, its nodes and its progress, as versioned JSON documents.
+
+Times are microseconds since 1970, as in the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from ..domain.engine import NodeObservation, NodeState, Progress, Step
+from ..domain.errors import NotReady
+from ..domain.ids import NodeId
+from .codec import dump
+
+VERSION = 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def encode_nodes(nodes: Iterable[NodeObservation]) -> str:
+    """One row of values per node, in the order of the dataclass."""
+    rows = [
+        (
+            node.node,
+            node.kind,
+            node.group,
+            node.state,
+            _number(node.created_at),
+            _number(node.started_at),
+            node.ray_node_id,
+            node.pid,
+            node.reason,
+            node.message,
+            node.exit_code,
+            node.restarts,
+        )
+        for node in nodes
+    ]
+    return dump({"v": VERSION, "nodes": rows}) if rows else ""
+
+
+def decode_nodes(text: str) -> tuple[NodeObservation, ...]:
+    """The inverse of :func:`encode_nodes`."""
+    return tuple(
+        NodeObservation(
+            NodeId(node),
+            kind,
+            group,
+            NodeState(state),
+            _time(created),
+            None if started is None else _time(started),
+            *rest,
+        )
+        for node, kind, group, state, created, started, *rest in _rows(text, "nodes")
+    )
+
+
+def encode_progress(progress: Iterable[Progress]) -> str:
+    """One row of values per step."""
+    rows = [(item.step, _number(item.started_at), _number(item.ended_at), item.detail) for item in progress]
+    return dump({"v": VERSION, "progress": rows}) if rows else ""
+
+
+def decode_progress(text: str) -> tuple[Progress, ...]:
+    """The inverse of :func:`encode_progress`."""
+    return tuple(
+        Progress(Step(step), _time(started), None if ended is None else _time(ended), detail)
+        for step, started, ended, detail in _rows(text, "progress")
+    )
+
+
+# Rows of a parsed document: mixed values, in the order in which they were written.
+def _rows(text: str, key: str) -> list[list[Any]]:
+    if not text:
+        return []
+    document = orjson.loads(text)
+    if document["v"] != VERSION:
+        raise NotReady(f"stored {key} have the format {document['v']}; this server knows {VERSION}: upgrade it")
+    rows: list[list[Any]] = document[key]
+    return rows
+
+
+def _number(time: datetime | None) -> int | None:
+    return None if time is None else (time - _EPOCH) // _MICROSECOND
+
+
+def _time(number: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=number)

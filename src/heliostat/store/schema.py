@@ -1,0 +1,268 @@
+"""The tables.
+
+Both databases get the same shapes, so that one set of tests speaks for both:
+
+* text is compared and sorted by code point (collation ``C`` on PostgreSQL, as SQLite does anyway);
+* times are microseconds since 1970 in UTC, in a 64-bit integer: exact, sortable, and free of session time zones;
+* documents (specs, nodes, tags) are JSON in text columns that the database never looks into;
+* ``revision`` is a random number that is new with every save of the row. Equal revision = equal content, which is what
+  the cache of decoded objects relies on; random rather than counted, because a counter's value can be seen in a
+  transaction that is rolled back and then be given out again for other content.
+
+Large documents stand last in their tables, because SQLite reads a row only as far as it needs to.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    column,
+)
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware datetime as microseconds since 1970. Read back in UTC."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+class Words(TypeDecorator[str]):
+    """Text that either database accepts.
+
+    PostgreSQL refuses NUL and both refuse lone surrogates. Such text comes in through log tails and odd requests; it is
+    made storable with U+FFFD rather than failing a transaction, and a lookup of it simply finds nothing.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        collation = "C" if dialect.name == "postgresql" else None
+        return dialect.type_descriptor(Text(collation=collation))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        plain = value if type(value) is str else str(value)
+        if plain.isascii() and "\0" not in plain:
+            return plain
+        return plain.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+installation = Table(
+    "installation",
+    metadata,
+    Column("key", Words, primary_key=True),
+    Column("value", Words, nullable=False),
+    comment="Facts about the installation itself, e.g. a proof that the master key is the right one",
+)
+
+workspaces = Table(
+    "workspaces",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("name", Words, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("creator", Words),
+    Column("tags", Words, nullable=False),
+    UniqueConstraint("name"),
+)
+
+queues = Table(
+    "queues",
+    metadata,
+    Column("workspace", Words, ForeignKey("workspaces.id"), primary_key=True),
+    Column("name", Words, primary_key=True),
+    Column("created_at", Instant, nullable=False),
+    Column("creator", Words),
+    Column("description", Words, nullable=False),
+    Column("minimum_cpu", Words, comment="A decimal number of cores"),
+    Column("minimum_memory", BigInteger),
+    Column("minimum_gpu", Integer),
+    Column("maximum_cpu", Words),
+    Column("maximum_memory", BigInteger),
+    Column("maximum_gpu", Integer),
+)
+
+principals = Table(
+    "principals",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("name", Words, nullable=False),
+    Column("admin", Boolean, nullable=False),
+    UniqueConstraint("name"),
+)
+
+roles = Table(
+    "roles",
+    metadata,
+    Column("principal", Words, ForeignKey("principals.id", ondelete="CASCADE"), primary_key=True),
+    Column("workspace", Words, ForeignKey("workspaces.id", ondelete="CASCADE"), primary_key=True),
+    Column("role", Words, nullable=False),
+)
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("kind", Words, nullable=False),
+    Column("principal", Words, ForeignKey("principals.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("description", Words, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("revoked_at", Instant),
+    Column("last_used_at", Instant),
+    Column("secret", Words, comment="Sealed; access keys only"),
+    Column("token_hash", LargeBinary, comment="SHA-256; tokens only"),
+    UniqueConstraint("token_hash"),
+)
+
+clusters = Table(
+    "clusters",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("workspace", Words, ForeignKey("workspaces.id"), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("name", Words, nullable=False, comment="The spec's name"),
+    Column("generation", Integer, nullable=False),
+    Column("wanted", Words, nullable=False),
+    Column("state", Words, nullable=False),
+    Column("message", Words, nullable=False),
+    Column("modified", Boolean, nullable=False),
+    Column("instance", Words, comment="The present run"),
+    Column("creator", Words, nullable=False),
+    Column("creator_name", Words, nullable=False),
+    Column("modifier", Words, nullable=False),
+    Column("modifier_name", Words, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("modified_at", Instant, nullable=False),
+    Column("started_at", Instant),
+    Column("deleted_at", Instant),
+    Column("spec", Words, nullable=False),
+)
+
+_UNDELETED = column("deleted_at").is_(None)
+Index(
+    "uq_clusters_workspace_name",
+    clusters.c.workspace,
+    clusters.c.name,
+    unique=True,
+    sqlite_where=_UNDELETED,
+    postgresql_where=_UNDELETED,
+)
+Index(
+    "ix_clusters_newest",
+    clusters.c.workspace,
+    clusters.c.created_at,
+    clusters.c.id,
+    sqlite_where=_UNDELETED,
+    postgresql_where=_UNDELETED,
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("cluster", Words, ForeignKey("clusters.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("workspace", Words, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("running_at", Instant),
+    Column("ended_at", Instant),
+    Column("retired", Boolean, nullable=False),
+    Column("submit_token_hash", LargeBinary, nullable=False, comment="SHA-256"),
+    Column("submit_token", Words, nullable=False, comment="Sealed"),
+    Column("ray_token", Words, nullable=False, comment="Sealed"),
+    Column("dashboard", Words),
+    Column("client", Words),
+    Column("progress", Words, nullable=False),
+    Column("nodes", Words, nullable=False),
+    Column("spec", Words, nullable=False),
+    UniqueConstraint("submit_token_hash"),
+)
+
+_LIVE = column("ended_at").is_(None)
+Index("ix_instances_live", instances.c.cluster, instances.c.id, sqlite_where=_LIVE, postgresql_where=_LIVE)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("cluster", Words, nullable=False, comment="No foreign key: events outlive their cluster"),
+    Column("workspace", Words, nullable=False),
+    Column("instance", Words),
+    Column("at", Instant, nullable=False),
+    Column("actor", Words, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("message", Words, nullable=False),
+    Column("warning", Boolean, nullable=False),
+    Column("key", Words),
+    UniqueConstraint("cluster", "key"),
+    Index("ix_events_cluster", "cluster", "id"),
+    Index("ix_events_workspace", "workspace", "id"),
+    sqlite_autoincrement=True,
+)
+
+nonces = Table(
+    "nonces",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("expires_at", Instant, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+client_tokens = Table(
+    "client_tokens",
+    metadata,
+    Column("principal", Words, primary_key=True),
+    Column("token", Words, primary_key=True),
+    Column("action", Words, nullable=False),
+    Column("target", Words, nullable=False),
+    Column("expires_at", Instant, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("key", Words, primary_key=True),
+    Column("holder", Words, nullable=False, index=True),
+    Column("until", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)

@@ -1,0 +1,28 @@
+"""What all transactions of a store have in common: the sealer and the memory of decoded objects."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+
+from ..domain.ids import ClusterId, InstanceId
+from ..domain.records import Cluster, Instance
+from .cache import Recent
+from .sealing import Sealer
+
+
+class Shared:
+    """Made once per store. Everything in it is safe to use from several threads, and may be forgotten at any time."""
+
+    def __init__(self, sealer: Sealer, cached_objects: int) -> None:
+        self.sealer = sealer
+        self.clusters: Recent[tuple[ClusterId, int], Cluster] = Recent(cached_objects)
+        """By id and revision."""
+        self.instances: Recent[tuple[InstanceId, int], Instance] = Recent(cached_objects)
+        self.used: Recent[str, datetime] = Recent(cached_objects)
+        """When the last use of a credential was written down."""
+
+
+def new_revision() -> int:
+    """A number that no other version of a row has."""
+    return secrets.randbits(63)

@@ -1,0 +1,36 @@
+"""What a transaction can do: one repository per subject, all on one connection."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from .client_tokens import ClientTokens
+from .clusters import Clusters
+from .credentials import Credentials
+from .events import Events
+from .instances import Instances
+from .leases import Leases
+from .nonces import Nonces
+from .principals import Principals
+from .queues import Queues
+from .shared import Shared
+from .workspaces import Workspaces
+
+
+class Transaction:
+    """Handed to a unit of work; only good until that returns.
+
+    Repositories return domain records, which are immutable and shared: never change a mapping inside of one.
+    """
+
+    def __init__(self, connection: Connection, shared: Shared) -> None:
+        self.instances = Instances(connection, shared)
+        self.clusters = Clusters(connection, shared, self.instances)
+        self.events = Events(connection)
+        self.workspaces = Workspaces(connection)
+        self.queues = Queues(connection)
+        self.principals = Principals(connection)
+        self.credentials = Credentials(connection, shared)
+        self.nonces = Nonces(connection)
+        self.client_tokens = ClientTokens(connection)
+        self.leases = Leases(connection)
