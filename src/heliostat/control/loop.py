@@ -35,7 +35,12 @@ class ControlLoop:
     """Runs until closed. ``wake`` may be called at any time, also before :meth:`run`."""
 
     def __init__(
-        self, store: Store, engine: Engine, reconciler: Reconciler, leases: Leases, settings: LoopSettings = LoopSettings()
+        self,
+        store: Store,
+        engine: Engine,
+        reconciler: Reconciler,
+        leases: Leases,
+        settings: LoopSettings = LoopSettings(),
     ) -> None:
         self._store = store
         self._engine = engine
@@ -89,7 +94,7 @@ class ControlLoop:
         except Exception:
             failures = self._failures.get(key, 0)
             self._failures[key] = failures + 1
-            delay = min(self._settings.first_retry * 2**min(failures, 16), self._settings.last_retry)
+            delay = min(self._settings.first_retry * 2 ** min(failures, 16), self._settings.last_retry)
             log.exception("reconcile failed", cluster=key, again_after=delay.total_seconds())
             self._queue.wake_after(key, delay.total_seconds())
             return

@@ -93,9 +93,16 @@ class Reconciler:
             for incident in seen.incidents:
                 tx.events.add(
                     Event(
-                        stored.id, stored.workspace, incident.at, ACTOR, incident.reason, incident.message,
-                        incident.warning, instance.id, f"{instance.id}/{incident.key}",
-                    )  # fmt: skip
+                        stored.id,
+                        stored.workspace,
+                        incident.at,
+                        ACTOR,
+                        incident.reason,
+                        incident.message,
+                        incident.warning,
+                        instance.id,
+                        f"{instance.id}/{incident.key}",
+                    )
                 )
             if instance.id in ended:
                 continue

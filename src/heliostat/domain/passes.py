@@ -41,7 +41,13 @@ class Pass:
 
 def issue(granted: Pass, submit_token: Secret) -> str:
     """The signed text of a pass."""
-    fields = (granted.purpose, granted.instance, granted.role, str(int(granted.expires_at.timestamp())), granted.subject)
+    fields = (
+        granted.purpose,
+        granted.instance,
+        granted.role,
+        str(int(granted.expires_at.timestamp())),
+        granted.subject,
+    )
     body = _encode("\n".join(fields).encode())
     return f"{PREFIX}{body}.{_signature(body, submit_token)}"
 
@@ -53,7 +59,9 @@ def read(text: str) -> Pass | None:
     body, _, _ = text.removeprefix(PREFIX).partition(".")
     try:
         purpose, instance, role, expiry, subject = _decode(body).decode().split("\n", 4)
-        return Pass(Purpose(purpose), InstanceId(instance), Role(role), subject, datetime.fromtimestamp(int(expiry), UTC))
+        return Pass(
+            Purpose(purpose), InstanceId(instance), Role(role), subject, datetime.fromtimestamp(int(expiry), UTC)
+        )
     except (ValueError, binascii.Error, OverflowError):
         return None
 

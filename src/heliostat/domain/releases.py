@@ -61,7 +61,7 @@ class Catalogue:
     default: str = DEFAULT
 
     def find(self, text: str) -> Release | None:
-        """By display text, by name, or by a Ray version alone (``2.47.1``: the first row that has it and the default's Python)."""
+        """By display text, by name, or by a Ray version alone (``2.47.1``: the row for the default's Python, if any)."""
         for release in self.releases:
             if text in (release.name, release.display):
                 return release

@@ -44,10 +44,14 @@ def errors(spec: ClusterSpec, installation: Installation, queues: Collection[str
         yield InvalidSpec("release", f"{spec.release!r} is not offered; choose one of: {offered}")
     if spec.network_service and spec.network_service not in {row.name for row in installation.network_services}:
         known = ", ".join(row.name for row in installation.network_services)
-        yield InvalidSpec("network_service", f"no network service is named {spec.network_service!r}; there are: {known}")
+        yield InvalidSpec(
+            "network_service", f"no network service is named {spec.network_service!r}; there are: {known}"
+        )
     for index, volume in enumerate(spec.volumes):
         if volume not in installation.volumes:
-            yield InvalidSpec(f"volumes[{index}]", f"no volume has the id {volume!r}; volumes are configured by the operator")
+            yield InvalidSpec(
+                f"volumes[{index}]", f"no volume has the id {volume!r}; volumes are configured by the operator"
+            )
     yield from _autoscaling(spec)
     yield from _fault_tolerance(spec)
     yield from _labels(spec.labels)
@@ -81,7 +85,9 @@ def _labels(labels: Mapping[str, str]) -> Iterator[InvalidSpec]:
         yield InvalidSpec("labels", "at most 64 labels")
     for key, value in labels.items():
         if not _LABEL.fullmatch(key) or len(value) > 63:
-            yield InvalidSpec(f"labels.{key}", "keys are letters, digits and . _ / -; values have at most 63 characters")
+            yield InvalidSpec(
+                f"labels.{key}", "keys are letters, digits and . _ / -; values have at most 63 characters"
+            )
 
 
 def _group(path: str, group: WorkerGroup, spec: ClusterSpec) -> Iterator[InvalidSpec]:
@@ -91,7 +97,11 @@ def _group(path: str, group: WorkerGroup, spec: ClusterSpec) -> Iterator[Invalid
         yield InvalidSpec(f"{path}.name", f"{group.name!r} must be 1 to 63 letters, digits, '-' or '_'")
     if group.type not in ("CPU", "GPU"):
         yield InvalidSpec(f"{path}.type", f"{group.type!r} is not CPU or GPU")
-    for field, value in (("replicas", group.replicas), ("min_replicas", group.min_replicas), ("max_replicas", group.max_replicas)):
+    for field, value in (
+        ("replicas", group.replicas),
+        ("min_replicas", group.min_replicas),
+        ("max_replicas", group.max_replicas),
+    ):
         if value is not None and not 0 <= value <= MAX_REPLICAS:
             yield InvalidSpec(f"{path}.{field}", f"must be between 0 and {MAX_REPLICAS}, given {value}")
     low, high = group.min_replicas, group.max_replicas

@@ -188,7 +188,10 @@ class SimulatedEngine:
     def _converge(self, known: SimulatedInstance) -> bool:
         """Add missing nodes, remove surplus ones; True when something changed."""
         changed = False
-        groups: list[tuple[str, GroupPlan]] = [("head", known.plan.head), *(("worker", row) for row in known.plan.workers)]
+        groups: list[tuple[str, GroupPlan]] = [
+            ("head", known.plan.head),
+            *(("worker", row) for row in known.plan.workers),
+        ]
         for kind, group in groups:
             have = [node for node in known.nodes.values() if (node.kind, node.group) == (kind, group.name)]
             for surplus in have[group.replicas :]:

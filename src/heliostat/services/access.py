@@ -89,7 +89,11 @@ class AccessService:
         """
         if _SUBMIT_TOKEN.fullmatch(token):
             instance = await self._store.read(lambda tx: tx.instances.by_submit_token(token))
-            return None if instance is None else await self._of_instance(instance, cluster, SUBMIT_TOKEN_SUBJECT, Role.EDITOR)
+            return (
+                None
+                if instance is None
+                else await self._of_instance(instance, cluster, SUBMIT_TOKEN_SUBJECT, Role.EDITOR)
+            )
         claimed = passes.read(token)
         if claimed is not None:
             return await self._of_pass(token, claimed, cluster)
@@ -159,7 +163,9 @@ class AccessService:
 
         def work(tx: Transaction) -> tuple[Cluster, Instance | None] | None:
             found = tx.clusters.find(cluster)
-            return found and (found, tx.instances.get(found.instance) if found.instance else None)
+            if found is None:
+                return None
+            return found, tx.instances.get(found.instance) if found.instance else None
 
         pair = await self._store.read(work)
         role = principal.role_in(pair[0].workspace) if pair else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -252,10 +252,10 @@ class ClusterService:
         limit: int = 100,
         before: int | None = None,
         after: int | None = None,
-    ) -> list[Event]:
+    ) -> Sequence[Event]:
         """Newest first; with ``after`` those that came since, oldest first."""
 
-        def work(tx: Transaction) -> list[Event]:
+        def work(tx: Transaction) -> Sequence[Event]:
             authorise(tx, caller, workspace, Role.VIEWER, "see events")
             if tx.clusters.get(workspace, cluster) is None:
                 raise NotFound("cluster", cluster)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from heliostat.domain.errors import Forbidden, InvalidRequest, NotFound, Unauthenticated
 from heliostat.domain.ids import WorkspaceId, new_principal_id, new_workspace_id, random_text
@@ -48,6 +48,10 @@ class FirstStart:
     access_key_id: str
     access_key_secret: Secret
 
+    @classmethod
+    def fresh(cls, workspace: WorkspaceId) -> FirstStart:
+        return cls(workspace, _new_token(), _new_key_id(), _new_secret())
+
 
 class IdentityService:
     def __init__(self, store: Store, clock: Clock) -> None:
@@ -78,7 +82,7 @@ class IdentityService:
         self, caller: Caller, *, principal: str | None = None, description: str = "", lifetime: timedelta | None = None
     ) -> NewAccessKey:
         """A key pair for the caller, or for another principal if the caller is an admin (made if it does not exist)."""
-        secret = Secret(secrets.token_urlsafe(24))
+        secret = _new_secret()
         credential = await self._add(caller, principal, description, lifetime, CredentialKind.ACCESS_KEY, secret)
         return NewAccessKey(credential, secret)
 
@@ -86,7 +90,7 @@ class IdentityService:
         self, caller: Caller, *, principal: str | None = None, description: str = "", lifetime: timedelta | None = None
     ) -> NewToken:
         """A bearer token, likewise."""
-        token = Secret(TOKEN_PREFIX + secrets.token_urlsafe(32))
+        token = _new_token()
         return NewToken(await self._add(caller, principal, description, lifetime, CredentialKind.TOKEN, token), token)
 
     async def keys(self, caller: Caller) -> list[Credential]:
@@ -118,26 +122,33 @@ class IdentityService:
         await self._store.write(work)
 
     async def first_start(self, user: str) -> FirstStart | None:
-        """Make the admin ``user``, a workspace with ``root_queue`` and both kinds of keys; None if that was done before."""
-        token, secret = Secret(TOKEN_PREFIX + secrets.token_urlsafe(32)), Secret(secrets.token_urlsafe(24))
-        key_id = _new_key_id()
-        workspace = new_workspace_id()
+        """Make the admin ``user``, a workspace with ``root_queue`` and both kinds of keys; None if that was done."""
         now = self._clock.now()
+        workspace = Workspace(new_workspace_id(), "default", now)
+        admin = Principal(new_principal_id(), user, admin=True)
+        keys = FirstStart.fresh(workspace.id)
 
         def work(tx: Transaction) -> FirstStart | None:
             if tx.principals.list():
                 return None
-            admin = Principal(new_principal_id(), user, admin=True)
             tx.principals.add(admin)
-            tx.workspaces.add(Workspace(workspace, "default", now, admin.id))
-            tx.queues.add(Queue(workspace, "root_queue", now, description="all of this machine", creator=admin.id))
-            tx.credentials.add_access_key(
-                Credential(key_id, CredentialKind.ACCESS_KEY, admin.id, "first start", now), secret
-            )
-            tx.credentials.add_token(
-                Credential(_token_id(token), CredentialKind.TOKEN, admin.id, "first start", now), token.reveal()
-            )
-            return FirstStart(workspace, token, key_id, secret)
+            tx.workspaces.add(replace(workspace, creator=admin.id))
+            tx.queues.add(Queue(workspace.id, "root_queue", now, description="all of this machine", creator=admin.id))
+            _add_keys(tx, admin, keys, "first start", now)
+            return keys
+
+        return await self._store.write(work)
+
+    async def renew_admin(self, user: str) -> FirstStart:
+        """New keys for an admin whose credentials file is lost. Only for whoever can write the home folder anyway."""
+        now = self._clock.now()
+
+        def work(tx: Transaction) -> FirstStart:
+            admins = [row for row in tx.principals.list() if row.admin]
+            admin = next((row for row in admins if row.name == user), admins[0])
+            keys = FirstStart.fresh(tx.workspaces.list(limit=1)[0].id)
+            _add_keys(tx, admin, keys, "credentials file renewed", now)
+            return keys
 
         return await self._store.write(work)
 
@@ -174,6 +185,21 @@ class IdentityService:
             found = Principal(new_principal_id(), name)
             tx.principals.add(found)
         return found
+
+
+def _add_keys(tx: Transaction, owner: Principal, keys: FirstStart, description: str, now: datetime) -> None:
+    access_key = Credential(keys.access_key_id, CredentialKind.ACCESS_KEY, owner.id, description, now)
+    tx.credentials.add_access_key(access_key, keys.access_key_secret)
+    token = Credential(_token_id(keys.token), CredentialKind.TOKEN, owner.id, description, now)
+    tx.credentials.add_token(token, keys.token.reveal())
+
+
+def _new_token() -> Secret:
+    return Secret(TOKEN_PREFIX + secrets.token_urlsafe(32))
+
+
+def _new_secret() -> Secret:
+    return Secret(secrets.token_urlsafe(24))
 
 
 def _new_key_id() -> str:

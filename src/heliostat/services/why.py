@@ -55,7 +55,10 @@ def _summary(cluster: Cluster, instance: Instance | None, events: Sequence[Event
         case State.STOPPING:
             return f"{name} is stopping{by}; its processes and folders are being removed.", ""
         case State.ERROR:
-            return f"{name} failed: {cluster.message}", "Mend the cause, then start it again, or stop it to clear it away."
+            return (
+                f"{name} failed: {cluster.message}",
+                "Mend the cause, then start it again, or stop it to clear it away.",
+            )
 
 
 def _last(events: Sequence[Event], *reasons: str) -> Event | None:

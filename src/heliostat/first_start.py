@@ -1,0 +1,61 @@
+"""What a server's first start makes: the home folder, the admin and the credentials file that the CLI finds by itself."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from pathlib import Path
+
+import structlog
+
+from heliostat.domain.errors import NotReady
+from heliostat.services import Services
+from heliostat_node.protocol import replace_json
+
+log = structlog.get_logger()
+
+
+def make_home(home: Path) -> None:
+    """The home folder, readable by its owner alone. Raises NotReady."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        home.chmod(0o700)
+    except OSError as error:
+        raise NotReady(f"cannot use {home} as home folder: {error.strerror}; choose another with --home") from error
+
+
+def user_name() -> str:
+    """Name of the first admin: whoever starts the server."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "admin"
+
+
+async def keep_credentials_file(services: Services, path: Path, endpoint: str, user: str) -> None:
+    """Write the admin's credentials at the first start (0600), and the endpoint whenever it has changed.
+
+    If the process dies between storing the keys and writing the file, the keys are lost though the store knows them; the
+    next start then makes new ones for the same admin, so that nobody is locked out.
+    """
+    first = await services.identity.first_start(user)
+    if first is None and not path.exists():
+        first = await services.identity.renew_admin(user)
+    if first is not None:
+        content = {
+            "endpoint": endpoint,
+            "workspace_id": first.workspace,
+            "token": first.token.reveal(),
+            "access_key_id": first.access_key_id,
+            "access_key_secret": first.access_key_secret.reveal(),
+        }
+        replace_json(path, content)
+        log.info("credentials written", file=str(path))
+        return
+    try:
+        content = json.loads(path.read_text())
+        if content.get("endpoint") != endpoint:
+            replace_json(path, content | {"endpoint": endpoint})
+        path.chmod(0o600)
+    except (OSError, ValueError, AttributeError) as error:
+        raise NotReady(f"{path} cannot be read as credentials: {error}; remove it to have new ones made") from error

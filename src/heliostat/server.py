@@ -1,0 +1,262 @@
+"""The only place where everything is put together: settings in, a running server out.
+
+Order of a start: everything that can be refused is refused first (address in use, plain http beyond loopback, a broken
+configuration file), then the store is opened and migrated, the engine looks for what an earlier run left, credentials are
+made if this is the first start, and only then the port answers and the loop runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+import uvicorn
+import uvloop
+
+import heliostat.api
+from heliostat import logs
+from heliostat.config import ConfigFile, Settings
+from heliostat.control.clock import SystemClock
+from heliostat.control.leases import Leases, SoleServer, StoredLeases
+from heliostat.control.loop import ControlLoop
+from heliostat.control.reconciler import Reconciler
+from heliostat.dialects import emr
+from heliostat.domain.errors import NotReady
+from heliostat.domain.installation import Installation
+from heliostat.engines.base import Engine
+from heliostat.engines.local import LocalEngine, LocalSettings
+from heliostat.engines.simulated import SimulatedEngine
+from heliostat.first_start import keep_credentials_file, make_home, user_name
+from heliostat.front import Front
+from heliostat.gateway import Gateway, GatewaySettings
+from heliostat.services import Services
+from heliostat.services.seams import Clock
+from heliostat.store import Store, StoreSettings
+from heliostat.version import VERSION
+
+log = structlog.get_logger()
+KEEP_ALIVE_SECONDS = 75
+"""EMR's client does not retry when an idle connection is closed under its hands (EMR contract, section 2.2)."""
+GRACEFUL_SECONDS = 3
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the server answers and how users call that."""
+
+    url: str
+    domain: str
+    scheme: str
+
+    @classmethod
+    def of(cls, settings: Settings, port: int) -> Address:
+        scheme = "https" if settings.tls_cert else "http"
+        everywhere = settings.host in ("0.0.0.0", "::")
+        host = socket.getfqdn() if everywhere else f"[{settings.host}]" if ":" in settings.host else settings.host
+        url = (settings.public_url or f"{scheme}://{host}:{port}").rstrip("/")
+        return cls(url, settings.gateway_domain or f"localhost:{port}", url.partition(":")[0])
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that is put together, without its port: serve ``app`` and run ``loop``."""
+
+    settings: Settings
+    address: Address
+    store: Store
+    engine: Engine
+    services: Services
+    loop: ControlLoop
+    gateway: Gateway
+    app: Front
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def assemble(
+        cls, settings: Settings, port: int, *, engine: Engine | None = None, clock: Clock | None = None
+    ) -> AsyncIterator[Server]:
+        """Open everything, and close it at the end. ``engine`` and ``clock`` replace the real ones in tests."""
+        clock = clock or SystemClock()
+        address = Address.of(settings, port)
+        file = ConfigFile.load(settings)
+        installation = file.installation(url=address.url, domain=address.domain, scheme=address.scheme)
+        make_home(settings.home)
+        async with contextlib.AsyncExitStack() as stack:
+            store = await Store.open(StoreSettings(url=database_url(settings), master_key=settings.home / "master.key"))
+            stack.push_async_callback(store.close)
+            engine = engine or make_engine(settings, file, installation)
+            await engine.open()
+            stack.push_async_callback(engine.close)
+            leases: Leases = StoredLeases(store, clock) if settings.database_url else SoleServer()
+            loop = ControlLoop(store, engine, Reconciler(store, engine, installation, clock), leases)
+            services = Services.build(store, installation, engine, clock, loop.wake)
+            await keep_credentials_file(services, settings.home / "credentials.json", address.url, user_name())
+            gateway = Gateway(services.access, GatewaySettings(domain=address.domain, secure=address.scheme == "https"))
+            stack.push_async_callback(gateway.aclose)
+            app = Front(
+                api=heliostat.api.create_app(services, VERSION),
+                emr=emr.create_app(services),
+                gateway=gateway,
+                domain=address.domain,
+            )
+            yield cls(settings, address, store, engine, services, loop, gateway, app)
+
+
+def make_engine(settings: Settings, file: ConfigFile, installation: Installation) -> Engine:
+    """The engine that the settings name."""
+    if settings.engine == "simulated":
+        return SimulatedEngine()
+    chosen = LocalSettings(
+        state=settings.home / "local",
+        catalogue=installation.catalogue,
+        start_deadline=installation.start_deadline,
+        python_downloads=file.engine.python_downloads,
+    )
+    if file.engine.concurrent_starts is not None:
+        chosen = LocalSettings(**{**vars(chosen), "concurrent_starts": file.engine.concurrent_starts})
+    return LocalEngine(chosen)
+
+
+def database_url(settings: Settings) -> str:
+    return settings.database_url or f"sqlite:///{settings.home.absolute() / 'heliostat.db'}"
+
+
+def bind(settings: Settings) -> socket.socket:
+    """The listening socket. Raises NotReady when the address cannot be had or would be reachable without TLS."""
+    loopback = settings.host in ("127.0.0.1", "::1", "localhost")
+    if not loopback and settings.tls_cert is None and not settings.insecure:
+        raise NotReady(
+            f"{settings.host} can be reached from other machines and there is no TLS: give --tls-cert and --tls-key, "
+            "listen on 127.0.0.1, or say --insecure if something in front of it encrypts"
+        )
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise NotReady(
+            f"cannot listen on {settings.host}:{settings.port}: {os.strerror(error.errno or 0)}; "
+            "another server may be running; choose another port with --port"
+        ) from error
+    listener.listen(1024)
+    listener.setblocking(False)
+    return listener
+
+
+def tls_options(settings: Settings) -> dict[str, str]:
+    """uvicorn's TLS options, checked. Raises NotReady."""
+    if settings.tls_cert is None:
+        return {}
+    if settings.tls_key is None:
+        raise NotReady("--tls-cert needs --tls-key")
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise NotReady(f"cannot use {settings.tls_cert} with {settings.tls_key}: {error}") from error
+    return {"ssl_certfile": str(settings.tls_cert), "ssl_keyfile": str(settings.tls_key)}
+
+
+class _Web(uvicorn.Server):
+    """uvicorn without its own signal handling, which says when it answers."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.answering = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.answering.set()
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers."""
+
+    server: Server
+    port: int
+    tasks: frozenset[asyncio.Task[None]]
+    """The web server and the control loop. When one of them ends by itself, the server is broken."""
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    settings: Settings,
+    *,
+    engine: Engine | None = None,
+    clock: Clock | None = None,
+    listener: socket.socket | None = None,
+) -> AsyncIterator[Running]:
+    """A whole server on its port, until the block ends; running clusters go on. Raises NotReady."""
+    tls = tls_options(settings)
+    with contextlib.closing(listener or bind(settings)) as bound:
+        port = int(bound.getsockname()[1])
+        async with Server.assemble(settings, port, engine=engine, clock=clock) as server:
+            web = _Web(
+                uvicorn.Config(
+                    server.app,
+                    http="httptools",
+                    ws="websockets-sansio",
+                    lifespan="off",
+                    log_config=None,
+                    access_log=False,
+                    server_header=False,
+                    proxy_headers=False,
+                    timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                    timeout_graceful_shutdown=GRACEFUL_SECONDS,
+                    **tls,
+                )
+            )
+            tasks = frozenset(
+                (asyncio.create_task(web.serve([bound])), asyncio.create_task(server.loop.run(), name="control loop"))
+            )
+            answering = asyncio.create_task(web.answering.wait())
+            try:
+                await _first({answering, *tasks})
+                yield Running(server, port, tasks)
+            finally:
+                answering.cancel()
+                web.should_exit = True
+                for task in tasks:
+                    if task.get_name() == "control loop":
+                        task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def run(settings: Settings, announce: Callable[[Running], None] = lambda running: None) -> None:
+    """Serve until SIGINT or SIGTERM. ``announce`` is called when the server answers. Raises NotReady."""
+    logs.configure(settings.log_level, settings.log_format)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        async with serve(settings) as running:
+            announce(running)
+            stopping = asyncio.create_task(stop.wait())
+            await _first({stopping, *running.tasks})
+            stopping.cancel()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
+async def _first(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Wait for the first to end, and raise what it raised."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
