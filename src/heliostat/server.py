@@ -99,13 +99,12 @@ class Server:
             loop = ControlLoop(store, engine, Reconciler(store, engine, installation, clock), leases)
             services = Services.build(store, installation, engine, clock, loop.wake)
             await keep_credentials_file(services, settings.home / "credentials.json", address.url, user_name())
-            gateway = Gateway(services.access, GatewaySettings(domain=address.domain, secure=address.scheme == "https"))
+            gateway = Gateway(services.access, GatewaySettings(domain=address.domain, scheme=address.scheme))
             stack.push_async_callback(gateway.aclose)
             app = Front(
                 api=heliostat.api.create_app(services, VERSION),
                 emr=emr.create_app(services),
                 gateway=gateway,
-                domain=address.domain,
             )
             yield cls(settings, address, store, engine, services, loop, gateway, app)
 

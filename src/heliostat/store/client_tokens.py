@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from ..domain.errors import IdempotencyMismatch
 from ..domain.ids import PrincipalId
-from .schema import client_tokens
+from .schema import Instant, client_tokens
 from .statements import changed, upsert
 
 _T = client_tokens.c
 _SWEEP_ROWS = 16
+_EXPIRED = _T.expires_at <= bindparam("now", type_=Instant)
+_SWEEP = select(_T.principal, _T.token).where(_EXPIRED).limit(_SWEEP_ROWS).with_for_update(skip_locked=True)
 
 
 class ClientTokens:
@@ -34,9 +36,10 @@ class ClientTokens:
             "action": action,
             "target": target,
             "expires_at": now + keep,
+            "now": now,
         }
         self._sweep(now)
-        statement = upsert(client_tokens, self._connection.dialect.name, [_T.principal, _T.token], _T.expires_at <= now)
+        statement = upsert(client_tokens, self._connection.dialect.name, _EXPIRED)
         if changed(self._connection, statement, values):
             return None
         query = select(_T.action, _T.target).where(_T.principal == principal, _T.token == token)
@@ -49,6 +52,5 @@ class ClientTokens:
         return remembered
 
     def _sweep(self, now: datetime) -> None:
-        expired = select(_T.principal, _T.token).where(_T.expires_at <= now).limit(_SWEEP_ROWS)
-        for row in self._connection.execute(expired.with_for_update(skip_locked=True)).all():
+        for row in self._connection.execute(_SWEEP, {"now": now}).all():
             self._connection.execute(delete(client_tokens).where(_T.principal == row.principal, _T.token == row.token))

@@ -7,9 +7,10 @@ kept. Lookups return revoked and expired credentials too: the caller says why it
 from __future__ import annotations
 
 import builtins
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, or_, select, update
+from sqlalchemy import Connection, bindparam, or_, select, update
 
 from ..domain.errors import AlreadyExists
 from ..domain.ids import PrincipalId
@@ -26,6 +27,8 @@ _USE_INTERVAL = timedelta(hours=1)
 _WITH_PRINCIPAL = select(
     credentials, principals.c.name.label("principal_name"), principals.c.admin, roles.c.workspace, roles.c.role
 ).select_from(credentials.join(principals).outerjoin(roles, roles.c.principal == principals.c.id))
+_ACCESS_KEY = _WITH_PRINCIPAL.where(_C.id == bindparam("key_id"), _C.kind == CredentialKind.ACCESS_KEY)
+_TOKEN = _WITH_PRINCIPAL.where(_C.token_hash == bindparam("hash"))
 
 
 class Credentials:
@@ -45,7 +48,7 @@ class Credentials:
 
     def access_key(self, id: str) -> tuple[Credential, Principal, Secret] | None:
         """With what is needed to check a signature and to authorise, in one query."""
-        rows = self._rows(_C.id == id, _C.kind == CredentialKind.ACCESS_KEY)
+        rows = self._connection.execute(_ACCESS_KEY, {"key_id": id}).all()
         if not rows:
             return None
         secret = Secret(self._shared.sealer.open(rows[0].secret, _purpose(id)))
@@ -53,7 +56,7 @@ class Credentials:
 
     def token(self, token: str) -> tuple[Credential, Principal] | None:
         """By the whole bearer text."""
-        rows = self._rows(_C.token_hash == hash_token(token))
+        rows = self._connection.execute(_TOKEN, {"hash": hash_token(token)}).all()
         return (_credential(rows[0]), _principal(rows)) if rows else None
 
     def list(self, principal: PrincipalId | None = None) -> builtins.list[Credential]:
@@ -95,9 +98,6 @@ class Credentials:
         if not insert_new(self._connection, credentials, values):
             raise AlreadyExists("credential", credential.id)
 
-    def _rows(self, *which: ColumnElement[bool]) -> builtins.list[AnyRow]:
-        return builtins.list(self._connection.execute(_WITH_PRINCIPAL.where(*which)).all())
-
 
 def _credential(row: AnyRow) -> Credential:
     return Credential(
@@ -112,7 +112,7 @@ def _credential(row: AnyRow) -> Credential:
     )
 
 
-def _principal(rows: list[AnyRow]) -> Principal:
+def _principal(rows: Sequence[AnyRow]) -> Principal:
     first = rows[0]
     granted = read_roles((row.workspace, row.role) for row in rows)
     return Principal(first.principal, first.principal_name, first.admin, granted)

@@ -138,7 +138,7 @@ class SqliteDatabase:
 
         @event.listens_for(engine, "begin")
         def start(connection: Connection) -> None:
-            connection.exec_driver_sql(begin)
+            _driver(connection).execute(begin)
 
         return engine
 

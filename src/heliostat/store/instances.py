@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from ..domain.engine import Endpoints
 from ..domain.errors import AlreadyExists, NotFound
@@ -20,6 +20,15 @@ from .statements import AnyRow, AnySelect, Values, batches, changed, insert_new
 
 _I = instances.c
 _IDENTITY = select(_I.id, _I.revision)
+_BY_ID = _I.id == bindparam("instance")
+_GET = _IDENTITY.where(_BY_ID)
+_LIVE = _IDENTITY.where(_I.cluster == bindparam("cluster"), _I.ended_at.is_(None)).order_by(_I.created_at, _I.id)
+_OPEN_TO = _IDENTITY.where(
+    _I.submit_token_hash == bindparam("token_hash"), _I.ended_at.is_(None), _I.retired.is_(False)
+)
+_LIVE_IDS = select(_I.id).where(_I.ended_at.is_(None))
+_LOAD = select(instances).where(_I.id.in_(bindparam("ids", expanding=True)))
+_SAVE = update(instances).where(_BY_ID)
 
 
 class Instances:
@@ -35,26 +44,24 @@ class Instances:
             raise AlreadyExists("instance", instance.id)
 
     def get(self, id: InstanceId) -> Instance | None:
-        return next(iter(self._many(_IDENTITY.where(_I.id == id))), None)
+        return next(iter(self._many(_GET, {"instance": id})), None)
 
     def live(self, cluster: ClusterId) -> list[Instance]:
         """Those of which something may be left, oldest first."""
-        query = _IDENTITY.where(_I.cluster == cluster, _I.ended_at.is_(None))
-        return self._many(query.order_by(_I.created_at, _I.id))
+        return self._many(_LIVE, {"cluster": cluster})
 
     def save(self, instance: Instance) -> None:
         """Replaces all fields but the id. Raises NotFound when its cluster was purged."""
-        if not changed(self._connection, update(instances).where(_I.id == instance.id).values(self._values(instance))):
+        if not changed(self._connection, _SAVE, {"instance": instance.id, **self._values(instance)}):
             raise NotFound("instance", instance.id)
 
     def by_submit_token(self, token: str) -> Instance | None:
         """The run that the token opens: not ended and not retired."""
-        query = _IDENTITY.where(_I.submit_token_hash == hash_token(token), _I.ended_at.is_(None), _I.retired.is_(False))
-        return next(iter(self._many(query)), None)
+        return next(iter(self._many(_OPEN_TO, {"token_hash": hash_token(token)})), None)
 
     def live_ids(self) -> set[InstanceId]:
         """Of all clusters: whatever an engine finds beyond these is an orphan."""
-        return set(self._connection.execute(select(_I.id).where(_I.ended_at.is_(None))).scalars())
+        return set(self._connection.execute(_LIVE_IDS).scalars())
 
     def of_rows(self, keys: Collection[tuple[InstanceId, int]]) -> dict[InstanceId, Instance]:
         """The instances with these ids, whose present revisions the caller has just read."""
@@ -67,14 +74,14 @@ class Instances:
             else:
                 found[key[0]] = instance
         for batch in batches(missing, 500):
-            for row in self._connection.execute(select(instances).where(_I.id.in_(batch))):
+            for row in self._connection.execute(_LOAD, {"ids": batch}):
                 instance = self._instance(row)
                 found[instance.id] = instance
                 self._shared.instances.put((instance.id, row.revision), instance)
         return found
 
-    def _many(self, query: AnySelect) -> list[Instance]:
-        keys = [(InstanceId(row[0]), int(row[1])) for row in self._connection.execute(query)]
+    def _many(self, query: AnySelect, values: Values) -> list[Instance]:
+        keys = [(InstanceId(row[0]), int(row[1])) for row in self._connection.execute(query, values)]
         found = self.of_rows(keys)
         return [found[id] for id, _ in keys]
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, or_
+from sqlalchemy import Connection, bindparam, delete, or_
 
-from .schema import leases
+from .schema import Instant, Words, leases
 from .statements import changed, upsert
 
 _L = leases.c
+_OURS_OR_OVER = or_(_L.until <= bindparam("now", type_=Instant), _L.holder == bindparam("me", type_=Words))
 
 
 class Leases:
@@ -24,8 +25,9 @@ class Leases:
 
     def acquire(self, key: str, holder: str, now: datetime, until: datetime) -> bool:
         """Takes the lease or renews our own. False while another holder's lasts."""
-        statement = upsert(leases, self._connection.dialect.name, [_L.key], or_(_L.until <= now, _L.holder == holder))
-        return changed(self._connection, statement, {"key": key, "holder": holder, "until": until})
+        statement = upsert(leases, self._connection.dialect.name, _OURS_OR_OVER)
+        values = {"key": key, "holder": holder, "until": until, "now": now, "me": holder}
+        return changed(self._connection, statement, values)
 
     def release(self, key: str, holder: str) -> None:
         """Gives our own back; another's stays."""

@@ -11,12 +11,16 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, delete, select
 
-from .schema import nonces
+from .schema import Instant, nonces
 from .statements import changed, upsert
 
 _N = nonces.c
+_EXPIRED = _N.expires_at <= bindparam("now", type_=Instant)
 _SWEEP_EVERY = 32
 _SWEEP_ROWS = 128
+_SWEEP = delete(nonces).where(
+    _N.digest.in_(select(_N.digest).where(_EXPIRED).limit(_SWEEP_ROWS).with_for_update(skip_locked=True))
+)
 
 
 class Nonces:
@@ -25,9 +29,6 @@ class Nonces:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._calls = 0
-        self._remember = upsert(
-            nonces, connection.dialect.name, [_N.digest], _N.expires_at <= bindparam("now", type_=_N.expires_at.type)
-        )
 
     def remember(self, key: str, nonce: str, now: datetime, keep: timedelta) -> bool:
         """False when this ``nonce`` of this ``key`` was remembered before and not for longer than that one's ``keep``.
@@ -37,9 +38,8 @@ class Nonces:
         text = f"{len(key)}:{key}:{nonce}".encode("utf-8", "replace")
         digest = hashlib.blake2b(text, digest_size=16).digest()
         values = {"digest": digest, "expires_at": now + keep, "now": now}
-        fresh = changed(self._connection, self._remember, values)
+        fresh = changed(self._connection, upsert(nonces, self._connection.dialect.name, _EXPIRED), values)
         self._calls += 1
         if self._calls % _SWEEP_EVERY == 0:
-            expired = select(_N.digest).where(_N.expires_at <= now).limit(_SWEEP_ROWS)
-            self._connection.execute(delete(nonces).where(_N.digest.in_(expired.with_for_update(skip_locked=True))))
+            self._connection.execute(_SWEEP, {"now": now})
         return fresh

@@ -45,7 +45,7 @@ class Principals:
         if role is None:
             self._connection.execute(delete(roles).where(_R.principal == principal, _R.workspace == workspace))
             return
-        statement = upsert(roles, self._connection.dialect.name, [_R.principal, _R.workspace])
+        statement = upsert(roles, self._connection.dialect.name)
         self._connection.execute(statement, {"principal": principal, "workspace": workspace, "role": role})
 
     def list(self) -> builtins.list[Principal]:

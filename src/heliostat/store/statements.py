@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, func
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
@@ -23,18 +24,20 @@ def insert_new(connection: Connection, table: Table, values: Values) -> bool:
 
     Unlike a caught IntegrityError this leaves a PostgreSQL transaction usable.
     """
-    kind = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = kind(table).values(values).on_conflict_do_nothing()
-    return changed(connection, statement)
+    return changed(connection, _insert_unless(table, connection.dialect.name), values)
 
 
-def upsert(table: Table, dialect: str, index: Sequence[Column[Any]], where: Any = None) -> Insert:
-    """Insert, or replace the row that has the same ``index``, but only if that row fulfils ``where``."""
-    kind = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    statement = kind(table)
+@cache
+def upsert(table: Table, dialect: str, where: ColumnElement[bool] | None = None) -> Insert:
+    """Insert, or replace the row that has the same primary key, but only if that row fulfils ``where``.
+
+    Made once per table, database and condition: give conditions that are made once, too.
+    """
+    statement = _insert(dialect)(table)
+    index = list(table.primary_key.columns)
     names = {column.name for column in index}
     replaced = {column.name: statement.excluded[column.name] for column in table.c if column.name not in names}
-    return statement.on_conflict_do_update(index_elements=list(index), set_=replaced, where=where)
+    return statement.on_conflict_do_update(index_elements=index, set_=replaced, where=where)
 
 
 def changed(connection: Connection, statement: Any, values: Values | None = None) -> bool:
@@ -46,6 +49,15 @@ def changed(connection: Connection, statement: Any, values: Values | None = None
 def contains(column: ColumnElement[str], part: str) -> ColumnElement[bool]:
     """``part`` occurs in the text, whatever the case of ASCII letters."""
     return func.lower(column).contains(part.lower(), autoescape=True)
+
+
+@cache
+def _insert_unless(table: Table, dialect: str) -> Insert:
+    return _insert(dialect)(table).on_conflict_do_nothing()
+
+
+def _insert(dialect: str) -> Callable[[Table], postgresql.Insert | sqlite.Insert]:
+    return postgresql.insert if dialect == "postgresql" else sqlite.insert
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -10,7 +10,6 @@
     <state>/i/<instance>/record.json    what has come of it        }
     <state>/i/<instance>/token          Ray's token, 0600
     <state>/i/<instance>/gcs/           the head's embedded GCS storage
-    <state>/i/<instance>/volumes/<id>   links to the volumes that the plan names
     <state>/i/<instance>/nodes/<dir>/   one attempt to run a node: spec.json, status.json, shim.log
     <state>/t/<8 hex>/<n>/              Ray's temp dir of a node: sessions, sockets, logs, TMPDIR
 
@@ -98,7 +97,7 @@ class Layout:
         """Make an instance's folder with its first files (0600), all or nothing."""
         coming = self._instances / (_COMING + instance)
         shutil.rmtree(coming, ignore_errors=True)
-        for folder in (coming, coming / "nodes", coming / "volumes"):
+        for folder in (coming, coming / "nodes"):
             folder.mkdir(mode=0o700)
         for name, text in files.items():
             descriptor = os.open(coming / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -54,6 +54,8 @@ class NodeRecord:
     start_ticks: int = 0
     """With the pid, the shim's identity; 0 until the zygote has answered or the shim's status was read."""
     alive_at: float = 0.0
+    down_since: float = 0.0
+    """Since when a head that was up is not; 0 while it is."""
     restarts: int = 0
     """How often it was brought back after it had been alive (heads only; a worker is replaced by a new node)."""
     ended_at: float = 0.0
