@@ -11,13 +11,11 @@ Three forms of address lead to a cluster:
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from heliostat.domain.ids import ClusterId
-
-from .settings import GatewaySettings
 
 PATH_PREFIX = "/c/"
 RAY_TOKEN = "ray-token"
@@ -81,26 +79,26 @@ class Place:
     """Canonical path at the head."""
 
 
-def cluster_of_host(host: str, settings: GatewaySettings) -> ClusterId | None:
-    """The cluster that a ``Host`` header names below this gateway's domain, if it does."""
+def host_name(host: str) -> str:
+    """A ``Host`` header without its port, in lower case; ``""`` when it is malformed."""
     match = _HOST.fullmatch(host.lower())
-    label, _, domain = match[1].partition(".") if match else ("", "", "")
-    if domain != settings.domain_name.lower():
-        return None
-    return cluster_id(label.removeprefix("c-")) if label.startswith("c-") else None
+    return match[1] if match else ""
 
 
 def cluster_id(text: str) -> ClusterId | None:
     return ClusterId(text) if _CLUSTER.fullmatch(text) else None
 
 
-def belongs_to_gateway(host: str, path: str, headers: Container[str]) -> bool:
+def belongs_to_gateway(host: str, path: bytes, headers: Iterable[tuple[bytes, bytes]], domain: str) -> bool:
     """Whether a request on the common port is for the gateway and not for the API, the dialects or the console.
 
-    ``host`` is the ``Host`` header, ``path`` the decoded path, ``headers`` anything that tells whether a header is there
-    by its lower-case name. Ray's own API lives below ``/api/``, where ``/api/v1`` and ``/api/interactive`` are dialects'.
+    ``host`` is the ``Host`` header, ``path`` the path on the wire, ``headers`` as in ASGI, ``domain`` as in
+    :class:`GatewaySettings`. Ray's own API lives below ``/api/``, where ``/api/v1`` and ``/api/interactive`` are dialects'.
     """
-    if host.lower().startswith("c-ray-") or RAY_TOKEN in headers or path.startswith(PATH_PREFIX):
+    label, _, rest = host_name(host).partition(".")
+    if label.startswith("c-") and rest == host_name(domain):
         return True
-    first = path.removeprefix("/api/").partition("/")[0]
-    return path.startswith("/api/") and first not in ("v1", "interactive")
+    if path.startswith(PATH_PREFIX.encode()) or any(name == RAY_TOKEN.encode() for name, _ in headers):
+        return True
+    first = path.removeprefix(b"/api/").partition(b"/")[0]
+    return path.startswith(b"/api/") and first not in (b"v1", b"interactive")

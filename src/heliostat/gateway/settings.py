@@ -12,8 +12,8 @@ class GatewaySettings:
 
     domain: str = "localhost:8600"
     """Host (and port) below which every cluster has its own name, ``c-<cluster>.<domain>``."""
-    scheme: str = "http"
-    """``http`` or ``https``, as browsers see it: behind a proxy that ends TLS it is the proxy's."""
+    secure: bool = False
+    """Whether browsers come by https, also when a proxy in front ends TLS."""
     connect_timeout: timedelta = timedelta(seconds=3)
     """For a connection to a head; it is near, so a slow one is a dead one."""
     idle_timeout: timedelta = timedelta(minutes=15)
@@ -28,6 +28,10 @@ class GatewaySettings:
     """Bytes of one header line of a head's answer: heads run users' code and are not trusted."""
     max_message: int = 64 * 1024 * 1024
     """Bytes of one websocket message."""
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.secure else "http"
 
     @property
     def domain_name(self) -> str:
