@@ -81,10 +81,6 @@ class Clusters:
 
     def find_any(self, id: ClusterId) -> Cluster | None:
         """In any workspace, also a deleted one."""
-        return self._one(_IDENTITY.where(_C.id == id))
-
-    def find_any(self, id: ClusterId) -> Cluster | None:
-        """In any workspace, also a deleted one."""
         return self._one(_FIND_ANY, {"cluster": id})
 
     def by_name(self, workspace: WorkspaceId, name: str) -> Cluster | None:

@@ -138,7 +138,10 @@ class SqliteDatabase:
 
         @event.listens_for(engine, "begin")
         def start(connection: Connection) -> None:
-            _driver(connection).execute(begin)
+            try:
+                _driver(connection).execute(begin)
+            except sqlite3.OperationalError as error:
+                raise Unavailable(f"the database does not let us begin: {error}") from error
 
         return engine
 
