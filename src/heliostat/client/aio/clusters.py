@@ -1,0 +1,154 @@
+"""``client.clusters``: the calls on clusters by name or id."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Unpack
+
+from .. import protocol
+from ..decode import decode
+from ..models import ClusterInfo, Event, Explanation, Node
+from ..specs import CreateFields, Document, UpdateFields, change, creation
+from .cluster import AsyncCluster
+
+if TYPE_CHECKING:
+    from .client import AsyncClient
+
+
+class AsyncClusters:
+    """Clusters of the client's workspace. ``cluster`` is an id or a name everywhere.
+
+    Any call may raise what :mod:`heliostat.client.errors` lists.
+    """
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def create(
+        self, name: str, *, start: bool = True, idempotency_key: str | None = None, **fields: Unpack[CreateFields]
+    ) -> AsyncCluster:
+        """Make a cluster and, unless told otherwise, start it; ``await (...).wait()`` waits until it runs.
+
+        ``workers=2, cpu=1, memory="1Gi"`` is a head and two workers of that shape each.
+        """
+        return await self.create_from(creation(name, fields), start=start, idempotency_key=idempotency_key)
+
+    async def create_from(
+        self, definition: Document, *, start: bool = True, idempotency_key: str | None = None
+    ) -> AsyncCluster:
+        """The same from a whole definition in JSON, in the form of ``cluster.spec``."""
+        path = await self._client.in_workspace("/clusters")
+        body = {**definition, "start": start}
+        return self._cluster(
+            await self._client.send(protocol.post(path, body, key=idempotency_key or protocol.new_key()))
+        )
+
+    async def get(self, cluster: str) -> AsyncCluster:
+        return self._cluster(await self._client.send(protocol.get(await self._path(cluster))))
+
+    async def list(
+        self, *, state: str | None = None, name: str | None = None, limit: int | None = None
+    ) -> AsyncIterator[AsyncCluster]:
+        """Newest first, page by page; at most ``limit``. ``name`` is a part of the name. Findings are left out."""
+        path = await self._client.in_workspace("/clusters")
+        left, token = limit, None
+        while left is None or left > 0:
+            size = 100 if left is None else min(left, 100)
+            page = await self._client.send(protocol.get(path, state=state, name=name, limit=size, page_token=token))
+            for row in page["clusters"]:
+                yield self._cluster(row)
+            left = None if left is None else left - len(page["clusters"])
+            token = page.get("next_page_token")
+            if not token:
+                return
+
+    async def update(self, cluster: str, **fields: Unpack[UpdateFields]) -> AsyncCluster:
+        """Change the stored definition; what is not named stays. ``modified`` tells whether a restart is needed."""
+        return await self.patch(cluster, change(fields))
+
+    async def patch(self, cluster: str, patch: Document) -> AsyncCluster:
+        """The same with a JSON merge patch over the definition; ``workers`` is replaced as a whole."""
+        return self._cluster(await self._client.send(protocol.patch(await self._path(cluster), dict(patch))))
+
+    async def start(self, cluster: str, *, idempotency_key: str | None = None) -> AsyncCluster:
+        """Start a stopped or failed cluster: a new run with its own id, token and addresses. Does not wait."""
+        key = idempotency_key or protocol.new_key()
+        return self._cluster(await self._client.send(protocol.post(await self._path(cluster, "/start"), key=key)))
+
+    async def stop(self, cluster: str, *, instance: str | None = None) -> AsyncCluster:
+        """Stop it. ``instance`` guards a late call: a run with another id is left alone (Conflict). Does not wait."""
+        body = {"instance": instance} if instance else None
+        request = protocol.post(await self._path(cluster, "/stop"), body, repeatable=True)
+        return self._cluster(await self._client.send(request))
+
+    async def delete(self, cluster: str, *, stop: bool = False) -> None:
+        """Delete a stopped or failed cluster; with ``stop`` also one that is up. Does not wait."""
+        await self._client.send(protocol.delete(await self._path(cluster), stop=stop or None))
+
+    async def nodes(self, cluster: str) -> Sequence[Node]:
+        """The nodes of the present run, head first."""
+        answer = await self._client.send(protocol.get(await self._path(cluster, "/nodes")))
+        return [decode(Node, row) for row in answer["nodes"]]
+
+    async def events(
+        self, cluster: str, *, limit: int = 100, before: int | None = None, after: int | None = None
+    ) -> Sequence[Event]:
+        """Newest first; ``before`` continues behind that event's id. With ``after``: those since, oldest first."""
+        path = await self._path(cluster, "/events")
+        answer = await self._client.send(protocol.get(path, limit=limit, before=before, after=after))
+        return [decode(Event, row) for row in answer["events"]]
+
+    async def follow_events(self, cluster: str, *, after: int | None = None) -> AsyncIterator[Event]:
+        """Events as they happen, oldest first, until the cluster is gone: all of them, or those since ``after``.
+
+        A broken connection is mended without losing or repeating any.
+        """
+        last, failures = after, 0
+        path = await self._path(cluster, "/events")
+        while True:
+            try:
+                async for row in self._client.stream(protocol.get(path, follow=True, after=last)):
+                    failures = 0
+                    if row.kind == "gone":
+                        return
+                    if row.kind == "event":
+                        event = decode(Event, row.data)
+                        last = event.id
+                        yield event
+            except protocol.Unavailable:
+                failures += 1
+                if failures > protocol.STREAM_RETRIES:
+                    raise
+            await self._client.sleep(protocol.pause(failures))
+
+    async def why(self, cluster: str) -> Explanation:
+        """Why it is in its state, with the evidence."""
+        return decode(Explanation, await self._client.send(protocol.get(await self._path(cluster, "/why"))))
+
+    async def watch(self, cluster: str, *, seconds: float | None = None) -> AsyncIterator[AsyncCluster]:
+        """The cluster now, and again whenever it changes, until it is gone or ``seconds`` have passed."""
+        path = await self._path(cluster, "/watch")
+        clock = protocol.Deadline(seconds)
+        failures = 0
+        while not clock.passed:
+            try:
+                request = protocol.get(path, seconds=clock.stream_seconds)
+                async for row in self._client.stream(request, silence=30.0):
+                    failures = 0
+                    if row.kind == "gone":
+                        return
+                    if row.kind == "cluster":
+                        yield self._cluster(row.data)
+                    if clock.passed:
+                        return
+            except protocol.Unavailable:
+                failures += 1
+                if failures > protocol.STREAM_RETRIES and seconds is None:
+                    raise
+            await self._client.sleep(clock.at_most(protocol.pause(failures)))
+
+    def _cluster(self, document: Mapping[str, Any]) -> AsyncCluster:
+        return AsyncCluster(self._client, decode(ClusterInfo, document))
+
+    async def _path(self, cluster: str, rest: str = "") -> str:
+        return await self._client.in_workspace(f"/clusters/{protocol.segment(cluster)}{rest}")

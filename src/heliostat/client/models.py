@@ -1,0 +1,249 @@
+"""What the server tells, as frozen dataclasses.
+
+Each is made by :func:`heliostat.client.decode.decode` from the JSON of the same field names. Unknown fields of newer
+servers are passed over, and every document keeps its JSON in ``raw`` where it is worth printing as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a start: ``queued``, ``environment``, ``head``, ``workers``, ``up`` or ``failed``."""
+
+    step: str
+    started_at: datetime
+    elapsed_seconds: float
+    """Until now while it lasts."""
+    ended_at: datetime | None = None
+    detail: str = ""
+    """e.g. ``installing ray 2.60.0 (41 of 58 packages)``."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One run of a cluster."""
+
+    id: str
+    generation: int
+    started_at: datetime
+    nodes_up: int
+    nodes_wanted: int
+    running_at: datetime | None = None
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """The addresses of a running instance."""
+
+    dashboard_url: str
+    """A link that opens the dashboard in a browser; good for an hour, then read the cluster again."""
+    job_url: str
+    """For ``ray job submit --address`` and ``JobSubmissionClient``, with the header ``ray-token: <submit_token>``."""
+    submit_token: str | None = field(default=None, repr=False)
+    """None for viewers."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A field that the engine does not honour literally."""
+
+    path: str
+    verdict: str
+    """``mapped`` or ``ignored``."""
+    message: str
+
+
+@dataclass(frozen=True)
+class ClusterInfo:
+    """A cluster as it was when the server was asked."""
+
+    id: str
+    workspace: str
+    name: str
+    state: str
+    """``Stopped``, ``Starting``, ``Running``, ``Stopping`` or ``Error``."""
+    message: str
+    """Why it is in its state; ``ok`` when all is well."""
+    wanted: str
+    generation: int
+    modified: bool
+    """What runs is older than what is stored; stop and start it to apply the change."""
+    release: str
+    spec: Mapping[str, Any]
+    """The definition as JSON, in the form that create takes."""
+    creator: str
+    created_at: datetime
+    modified_at: datetime
+    modifier: str = ""
+    description: str = ""
+    started_at: datetime | None = None
+    instance: Instance | None = None
+    endpoints: Endpoints | None = None
+    findings: tuple[Finding, ...] | None = None
+    """None in lists, where they are left out."""
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a wait reports whenever something changed."""
+
+    cluster: ClusterInfo
+    state: str
+    message: str
+    steps: tuple[Step, ...]
+    nodes_up: int
+    nodes_wanted: int
+    elapsed_seconds: float
+    """Since the wait began."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One Ray node of the present instance."""
+
+    node: str
+    kind: str
+    """``head`` or ``worker``."""
+    group: str
+    state: str
+    """``pending``, ``starting``, ``alive`` or ``exited``."""
+    created_at: datetime
+    started_at: datetime | None = None
+    ray_node_id: str = ""
+    pid: int | None = None
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    restarts: int = 0
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Event:
+    """A fact about a cluster."""
+
+    id: int
+    at: datetime
+    actor: str
+    reason: str
+    message: str
+    warning: bool = False
+    instance: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a cluster is in its state."""
+
+    summary: str
+    evidence: tuple[str, ...]
+    remedy: str = ""
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Release:
+    name: str
+    display: str
+    ray: str
+    python: str
+    stable: bool
+    default: bool
+    environment: str
+    """``ready``, ``building``, ``absent`` (built at the first start) or ``failed``."""
+    detail: str = ""
+    problem: str | None = None
+    """Why it cannot be used here, with the remedy; None when it can."""
+    packages: tuple[str, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    id: str
+    name: str
+    created_at: datetime
+    role: str
+    """Your own: ``viewer``, ``editor`` or ``owner``."""
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Amount:
+    """Capacity; None = unlimited."""
+
+    cpu: str | None = None
+    memory: str | None = None
+    gpu: int | None = None
+
+
+@dataclass(frozen=True)
+class Queue:
+    workspace: str
+    name: str
+    created_at: datetime
+    minimum: Amount = field(default_factory=Amount)
+    maximum: Amount = field(default_factory=Amount)
+    description: str = ""
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class NetworkService:
+    id: str
+    name: str
+    vpc_id: str = ""
+    vswitch_ids: tuple[str, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Key:
+    """A credential, without its secret."""
+
+    id: str
+    kind: str
+    """``token`` or ``access_key``."""
+    principal: str
+    """Id of the principal it belongs to."""
+    description: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """A fresh credential; ``secret`` (the token's text, or the access key's secret) is shown this once."""
+
+    key: Key
+    secret: str = field(repr=False)
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Me:
+    """Who the token belongs to."""
+
+    id: str
+    name: str
+    admin: bool
+    workspaces: tuple[Workspace, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class ServerVersion:
+    version: str
+    api: str
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)

@@ -1,0 +1,174 @@
+"""The native API as data: what is asked, how an answer reads, what may be asked again. No I/O.
+
+Both transports (:mod:`heliostat.client.aio.transport` and the one derived from it) only carry these.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from .errors import HeliostatError, Unavailable, Unreachable, of_problem
+
+__all__ = [
+    "RETRIED_STATUSES", "STREAM_RETRIES", "Deadline", "EventLines", "Request", "ServerEvent", "Unavailable",
+    "delete", "get", "new_key", "patch", "pause", "post", "put", "read", "segment", "unreachable",
+]  # fmt: skip
+
+RETRIED_STATUSES = frozenset({429, 502, 503, 504})
+STREAM_RETRIES = 5
+"""How often in a row a stream without a deadline is opened again in vain."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of the API. ``repeatable``: doing it twice has the effect of doing it once."""
+
+    method: str
+    path: str
+    query: Mapping[str, Any] = field(default_factory=dict)
+    body: Any = None  # JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+    repeatable: bool = True
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The query without its None values."""
+        return {key: _text(value) for key, value in self.query.items() if value is not None}
+
+
+def get(path: str, **query: Any) -> Request:
+    return Request("GET", path, query)
+
+
+def post(path: str, body: Any = None, *, key: str | None = None, repeatable: bool = False) -> Request:
+    """``key`` is an idempotency key, which makes the call repeatable."""
+    headers = {"idempotency-key": key} if key else {}
+    return Request("POST", path, body=body, headers=headers, repeatable=repeatable or key is not None)
+
+
+def patch(path: str, body: Any) -> Request:
+    return Request("PATCH", path, body=body, headers={"content-type": "application/merge-patch+json"})
+
+
+def put(path: str, body: Any) -> Request:
+    return Request("PUT", path, body=body)
+
+
+def delete(path: str, **query: Any) -> Request:
+    return Request("DELETE", path, query)
+
+
+def segment(text: str) -> str:
+    """Text as one segment of a path."""
+    return quote(text, safe="")
+
+
+def new_key() -> str:
+    """A fresh idempotency key."""
+    return str(uuid.uuid4())
+
+
+def read(status: int, headers: Mapping[str, str], content: bytes) -> Any:
+    """The JSON of a good answer (None when empty). Raises the error that a bad one stands for."""
+    document: Any = None
+    if content:
+        try:
+            document = json.loads(content)
+        except ValueError:
+            document = None
+    if status >= 400:
+        raise of_problem(status, document if isinstance(document, dict) else None, headers.get("x-request-id"))
+    if content and document is None:
+        raise HeliostatError(
+            "the answer is not JSON; is this endpoint a Heliostat server?", code="bad_answer", status=status
+        )
+    return document
+
+
+def pause(attempt: int, headers: Mapping[str, str] | None = None) -> float:
+    """Seconds to wait before attempt ``attempt + 1`` (the first is 0): doubling from 0.1 s to 5 s, with jitter.
+
+    The server's ``Retry-After`` counts when it is longer, up to 30 s.
+    """
+    own = min(5.0, 0.1 * 2.0**attempt) * random.uniform(0.5, 1.0)
+    try:
+        asked = float((headers or {}).get("retry-after", 0))
+    except ValueError:
+        asked = 0.0
+    return max(own, min(asked, 30.0))
+
+
+def unreachable(endpoint: str, cause: str) -> Unreachable:
+    return Unreachable(f"no Heliostat server at {endpoint} ({cause}); start one with: heliostat serve")
+
+
+@dataclass(frozen=True)
+class ServerEvent:
+    """One server-sent event; ``kind`` is ``""`` for a sign of life without content."""
+
+    kind: str
+    data: Any = None  # JSON
+    id: str = ""
+
+
+class EventLines:
+    """Reads ``text/event-stream`` line by line."""
+
+    def __init__(self) -> None:
+        self._kind = "message"
+        self._data: list[str] = []
+        self._id = ""
+
+    def feed(self, line: str) -> ServerEvent | None:
+        """The event that this line completes, if it does."""
+        if line.startswith(":"):
+            return ServerEvent("")
+        if line:
+            name, _, value = line.partition(":")
+            value = value.removeprefix(" ")
+            if name == "event":
+                self._kind = value
+            elif name == "data":
+                self._data.append(value)
+            elif name == "id":
+                self._id = value
+            return None
+        kind, data = self._kind, self._data
+        self._kind, self._data = "message", []
+        return ServerEvent(kind, json.loads("\n".join(data)), self._id) if data else None
+
+
+class Deadline:
+    """Counts down ``seconds`` from now; None never ends."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    @property
+    def left(self) -> float | None:
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+    @property
+    def passed(self) -> bool:
+        return self.left == 0.0
+
+    @property
+    def stream_seconds(self) -> float | None:
+        """How long the server shall keep a stream open for this deadline."""
+        return None if self.left is None else round(min(max(self.left, 0.05), 3600.0), 3)
+
+    def at_most(self, seconds: float) -> float:
+        return seconds if self.left is None else min(seconds, self.left)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

@@ -1,0 +1,147 @@
+"""What a user asks for: the parts of a cluster's definition, and the JSON documents that are sent for them.
+
+Every field left None is left out of the document, so that the server's default (on create) or the present value (on
+update) holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypedDict
+
+from .errors import InvalidRequest
+
+Document = Mapping[str, Any]
+"""A JSON object; ``Any`` because it is JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """The head node."""
+
+    cpu: float | str | None = None
+    """Cores: ``2``, ``0.5``, ``"500m"``."""
+    memory: int | str | None = None
+    """``"8Gi"``, ``"512Mi"``; a bare number is GiB."""
+    gpu: str | None = None
+    queue: str | None = None
+    env: Mapping[str, str] | None = None
+    ray_start_params: str | None = None
+    """Options of ``ray start`` as text: ``"--num-cpus=0"``."""
+    release: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerGroup:
+    """Worker nodes of one shape."""
+
+    name: str = "workers"
+    replicas: int = 1
+    min_replicas: int | None = None
+    max_replicas: int | None = None
+    type: str | None = None
+    cpu: float | str | None = None
+    memory: int | str | None = None
+    gpu: str | None = None
+    queue: str | None = None
+    env: Mapping[str, str] | None = None
+    ray_start_params: str | None = None
+    release: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Autoscaling:
+    enabled: bool = True
+    idle_timeout_seconds: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultTolerance:
+    """Where the head keeps its state so that a new head can take over. The password is never given back."""
+
+    enabled: bool = True
+    redis_url: str | None = None
+    redis_username: str | None = None
+    redis_password: str | None = None
+
+
+class DefinitionFields(TypedDict, total=False):
+    """Fields of a definition that create and update have in common."""
+
+    description: str
+    release: str
+    """Name (``ray-1.3.1``), display text or Ray version (``2.60.0``) of a release."""
+    head: Head | Document
+    autoscaling: Autoscaling | Document | bool
+    fault_tolerance: FaultTolerance | Document | None
+    network_service: str | None
+    volumes: Sequence[str]
+    labels: Mapping[str, str | None]
+    """On update: merged into the present ones; None removes a label."""
+
+
+class CreateFields(DefinitionFields, total=False):
+    """What ``create`` takes besides the name. ``cpu`` to ``ray_start_params`` are for every node that is not given in full."""
+
+    workers: int | Sequence[WorkerGroup | Document]
+    """A number of workers of the shape below, or the worker groups in full."""
+    cpu: float | str
+    memory: int | str
+    gpu: str
+    queue: str
+    env: Mapping[str, str]
+    ray_start_params: str
+
+
+class UpdateFields(DefinitionFields, total=False):
+    """What ``update`` takes; what is absent stays as it is."""
+
+    name: str
+    workers: Sequence[WorkerGroup | Document]
+    """Replaces the whole list of groups."""
+
+
+_SHAPE = ("cpu", "memory", "gpu", "queue", "env", "ray_start_params")
+
+
+def creation(name: str, given: CreateFields) -> dict[str, Any]:
+    """The body of a create request. Raises InvalidRequest for a field that does not exist."""
+    _known(given, CreateFields)
+    shape = {key: given[key] for key in _SHAPE if key in given}  # type: ignore[literal-required]
+    body: dict[str, Any] = {"name": name}
+    body |= {key: plain(value) for key, value in given.items() if key not in (*_SHAPE, "workers", "head")}
+    head = plain(given["head"]) if "head" in given else shape
+    if head:
+        body["head"] = head
+    workers = given.get("workers", 0)
+    if isinstance(workers, int):
+        body["workers"] = [{"name": "workers", "replicas": workers} | shape] if workers else []
+    else:
+        body["workers"] = [shape | plain(group) for group in workers]
+    return body
+
+
+def change(given: UpdateFields) -> dict[str, Any]:
+    """The merge patch of an update request."""
+    _known(given, UpdateFields)
+    return {key: plain(value) for key, value in given.items()}
+
+
+def plain(value: Any) -> Any:
+    """A spec part as JSON: dataclasses become objects without their None fields; ``autoscaling=True`` becomes one too."""
+    if isinstance(value, Head | WorkerGroup | Autoscaling | FaultTolerance):
+        pairs = ((field.name, getattr(value, field.name)) for field in fields(value))
+        return {name: plain(part) for name, part in pairs if part is not None}
+    if isinstance(value, Mapping):
+        return {key: plain(part) for key, part in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(part) for part in value]
+    return value
+
+
+def _known(given: Mapping[str, Any], kind: type) -> None:
+    known = kind.__annotations__.keys() | DefinitionFields.__annotations__.keys()
+    for key in given:
+        if key not in known:
+            raise InvalidRequest(f"there is no such field; there are: {', '.join(sorted(known))}", path=key)

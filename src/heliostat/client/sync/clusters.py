@@ -1,0 +1,151 @@
+"""``client.clusters``: the calls on clusters by name or id.
+
+Derived from ``aio/clusters.py`` by ``python -m heliostat.client.derive``: change that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Unpack
+
+from .. import protocol
+from ..decode import decode
+from ..models import ClusterInfo, Event, Explanation, Node
+from ..specs import CreateFields, Document, UpdateFields, change, creation
+from .cluster import Cluster
+
+if TYPE_CHECKING:
+    from .client import Client
+
+
+class Clusters:
+    """Clusters of the client's workspace. ``cluster`` is an id or a name everywhere.
+
+    Any call may raise what :mod:`heliostat.client.errors` lists.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def create(
+        self, name: str, *, start: bool = True, idempotency_key: str | None = None, **fields: Unpack[CreateFields]
+    ) -> Cluster:
+        """Make a cluster and, unless told otherwise, start it; ``(...).wait()`` waits until it runs.
+
+        ``workers=2, cpu=1, memory="1Gi"`` is a head and two workers of that shape each.
+        """
+        return self.create_from(creation(name, fields), start=start, idempotency_key=idempotency_key)
+
+    def create_from(self, definition: Document, *, start: bool = True, idempotency_key: str | None = None) -> Cluster:
+        """The same from a whole definition in JSON, in the form of ``cluster.spec``."""
+        path = self._client.in_workspace("/clusters")
+        body = {**definition, "start": start}
+        return self._cluster(self._client.send(protocol.post(path, body, key=idempotency_key or protocol.new_key())))
+
+    def get(self, cluster: str) -> Cluster:
+        return self._cluster(self._client.send(protocol.get(self._path(cluster))))
+
+    def list(self, *, state: str | None = None, name: str | None = None, limit: int | None = None) -> Iterator[Cluster]:
+        """Newest first, page by page; at most ``limit``. ``name`` is a part of the name. Findings are left out."""
+        path = self._client.in_workspace("/clusters")
+        left, token = limit, None
+        while left is None or left > 0:
+            size = 100 if left is None else min(left, 100)
+            page = self._client.send(protocol.get(path, state=state, name=name, limit=size, page_token=token))
+            for row in page["clusters"]:
+                yield self._cluster(row)
+            left = None if left is None else left - len(page["clusters"])
+            token = page.get("next_page_token")
+            if not token:
+                return
+
+    def update(self, cluster: str, **fields: Unpack[UpdateFields]) -> Cluster:
+        """Change the stored definition; what is not named stays. ``modified`` tells whether a restart is needed."""
+        return self.patch(cluster, change(fields))
+
+    def patch(self, cluster: str, patch: Document) -> Cluster:
+        """The same with a JSON merge patch over the definition; ``workers`` is replaced as a whole."""
+        return self._cluster(self._client.send(protocol.patch(self._path(cluster), dict(patch))))
+
+    def start(self, cluster: str, *, idempotency_key: str | None = None) -> Cluster:
+        """Start a stopped or failed cluster: a new run with its own id, token and addresses. Does not wait."""
+        key = idempotency_key or protocol.new_key()
+        return self._cluster(self._client.send(protocol.post(self._path(cluster, "/start"), key=key)))
+
+    def stop(self, cluster: str, *, instance: str | None = None) -> Cluster:
+        """Stop it. ``instance`` guards a late call: a run with another id is left alone (Conflict). Does not wait."""
+        body = {"instance": instance} if instance else None
+        request = protocol.post(self._path(cluster, "/stop"), body, repeatable=True)
+        return self._cluster(self._client.send(request))
+
+    def delete(self, cluster: str, *, stop: bool = False) -> None:
+        """Delete a stopped or failed cluster; with ``stop`` also one that is up. Does not wait."""
+        self._client.send(protocol.delete(self._path(cluster), stop=stop or None))
+
+    def nodes(self, cluster: str) -> Sequence[Node]:
+        """The nodes of the present run, head first."""
+        answer = self._client.send(protocol.get(self._path(cluster, "/nodes")))
+        return [decode(Node, row) for row in answer["nodes"]]
+
+    def events(
+        self, cluster: str, *, limit: int = 100, before: int | None = None, after: int | None = None
+    ) -> Sequence[Event]:
+        """Newest first; ``before`` continues behind that event's id. With ``after``: those since, oldest first."""
+        path = self._path(cluster, "/events")
+        answer = self._client.send(protocol.get(path, limit=limit, before=before, after=after))
+        return [decode(Event, row) for row in answer["events"]]
+
+    def follow_events(self, cluster: str, *, after: int | None = None) -> Iterator[Event]:
+        """Events as they happen, oldest first, until the cluster is gone: all of them, or those since ``after``.
+
+        A broken connection is mended without losing or repeating any.
+        """
+        last, failures = after, 0
+        path = self._path(cluster, "/events")
+        while True:
+            try:
+                for row in self._client.stream(protocol.get(path, follow=True, after=last)):
+                    failures = 0
+                    if row.kind == "gone":
+                        return
+                    if row.kind == "event":
+                        event = decode(Event, row.data)
+                        last = event.id
+                        yield event
+            except protocol.Unavailable:
+                failures += 1
+                if failures > protocol.STREAM_RETRIES:
+                    raise
+            self._client.sleep(protocol.pause(failures))
+
+    def why(self, cluster: str) -> Explanation:
+        """Why it is in its state, with the evidence."""
+        return decode(Explanation, self._client.send(protocol.get(self._path(cluster, "/why"))))
+
+    def watch(self, cluster: str, *, seconds: float | None = None) -> Iterator[Cluster]:
+        """The cluster now, and again whenever it changes, until it is gone or ``seconds`` have passed."""
+        path = self._path(cluster, "/watch")
+        clock = protocol.Deadline(seconds)
+        failures = 0
+        while not clock.passed:
+            try:
+                request = protocol.get(path, seconds=clock.stream_seconds)
+                for row in self._client.stream(request, silence=30.0):
+                    failures = 0
+                    if row.kind == "gone":
+                        return
+                    if row.kind == "cluster":
+                        yield self._cluster(row.data)
+                    if clock.passed:
+                        return
+            except protocol.Unavailable:
+                failures += 1
+                if failures > protocol.STREAM_RETRIES and seconds is None:
+                    raise
+            self._client.sleep(clock.at_most(protocol.pause(failures)))
+
+    def _cluster(self, document: Mapping[str, Any]) -> Cluster:
+        return Cluster(self._client, decode(ClusterInfo, document))
+
+    def _path(self, cluster: str, rest: str = "") -> str:
+        return self._client.in_workspace(f"/clusters/{protocol.segment(cluster)}{rest}")

@@ -1,0 +1,87 @@
+"""Carries requests over HTTP: connections, time limits, retries.
+
+Derived from ``aio/transport.py`` by ``python -m heliostat.client.derive``: change that one.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+from ..credentials import Credentials
+from ..errors import HeliostatError, RequestTimeout, Unavailable
+from ..protocol import RETRIED_STATUSES, EventLines, Request, ServerEvent, pause, read, unreachable
+
+
+class Transport:
+    """One pool of connections to one server, authenticated as one principal."""
+
+    def __init__(self, credentials: Credentials, *, timeout: float, retries: int, agent: str) -> None:
+        self.endpoint = credentials.endpoint
+        self._retries = retries
+        self._timeout = timeout
+        verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=credentials.ca) if credentials.ca else True
+        self._http = httpx.Client(
+            base_url=credentials.endpoint,
+            headers={"authorization": f"Bearer {credentials.token}", "user-agent": agent, "accept": "application/json"},
+            timeout=timeout,
+            verify=verify,
+        )
+
+    def send(self, request: Request) -> Any:
+        """The answer's JSON. Retries what may be repeated; raises a :class:`HeliostatError`."""
+        attempt = 0
+        while True:
+            try:
+                answer = self._http.request(
+                    request.method, request.path, params=request.parameters, json=request.body, headers=request.headers
+                )
+            except httpx.TransportError as error:
+                problem = self._problem(error)
+                unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+                if attempt >= self._retries or not (request.repeatable or unsent):
+                    raise problem from error
+                time.sleep(pause(attempt))
+            else:
+                again = answer.status_code in RETRIED_STATUSES and request.repeatable
+                if not again or attempt >= self._retries:
+                    if answer.status_code == 404 and request.method == "DELETE" and attempt:
+                        return None
+                    return read(answer.status_code, answer.headers, answer.content)
+                time.sleep(pause(attempt, answer.headers))
+            attempt += 1
+
+    def stream(self, request: Request, *, silence: float = 30.0) -> Iterator[ServerEvent]:
+        """Server-sent events until the server ends the stream.
+
+        Raises Unavailable when it breaks, or when nothing (not even a sign of life) came for ``silence`` seconds.
+        """
+        limits = httpx.Timeout(self._timeout, read=silence)
+        headers = {**request.headers, "accept": "text/event-stream"}
+        lines = EventLines()
+        try:
+            with self._http.stream(
+                request.method, request.path, params=request.parameters, headers=headers, timeout=limits
+            ) as answer:
+                if answer.status_code >= 400:
+                    read(answer.status_code, answer.headers, answer.read())
+                for line in answer.iter_lines():
+                    event = lines.feed(line)
+                    if event is not None:
+                        yield event
+        except httpx.TransportError as error:
+            raise self._problem(error) from error
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _problem(self, error: httpx.TransportError) -> HeliostatError:
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            return unreachable(self.endpoint, str(error) or type(error).__name__)
+        if isinstance(error, httpx.TimeoutException):
+            return RequestTimeout(f"{self.endpoint} did not answer in {self._timeout:g} s")
+        return Unavailable(f"the connection to {self.endpoint} broke: {error}")
