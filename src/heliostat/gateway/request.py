@@ -14,12 +14,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import unquote
 
 from heliostat.domain.ids import ClusterId
 
+from .canonical import BadPath, canonical_path
+
 PATH_PREFIX = "/c/"
 RAY_TOKEN = "ray-token"
-_CLUSTER = re.compile(r"ray-[a-z0-9]{16}")
 _HOST = re.compile(r"([a-z0-9-]+(?:\.[a-z0-9-]+)*)\.?(?::[0-9]{1,5})?")
 
 
@@ -74,19 +76,55 @@ class Place:
 
     form: Form
     cluster: ClusterId | None
-    """None in the root form."""
+    """None in the root form. Whatever was written: only :meth:`AccessService.resolve` knows whether there is one."""
     path: str
-    """Canonical path at the head."""
+    """Canonical path at the head; ``""`` for ``/c/<cluster>`` without its slash."""
+    query: str
+    """As written, without tokens."""
+    tokens: tuple[str, ...]
+    """Values of ``token=`` in the query."""
+
+
+def place_of(request: GatewayRequest, domain: str) -> Place:
+    """Read the address. Raises BadPath when it has no harmless reading."""
+    if len(request.values("host")) != 1 or not request.host:
+        raise BadPath("the request needs exactly one Host header")
+    if any(character <= " " or character > "~" or character == "#" for character in request.query):
+        raise BadPath("the query has a character that must be escaped")
+    path = canonical_path(request.raw_path)
+    label, _, rest = host_name(request.host).partition(".")
+    if label.startswith("c-") and rest == host_name(domain):
+        path, query = _repaired(path, request.query)
+        return Place(Form.HOST, ClusterId(label.removeprefix("c-")), path, *_without_tokens(query))
+    query, tokens = _without_tokens(request.query)
+    if not path.startswith(PATH_PREFIX):
+        return Place(Form.ROOT, None, path, query, tokens)
+    cluster, slash, rest = path.removeprefix(PATH_PREFIX).partition("/")
+    return Place(Form.PATH, ClusterId(cluster), slash + rest, query, tokens)
+
+
+def _repaired(path: str, query: str) -> tuple[str, str]:
+    """The path and query that were meant when Ray's SDK appended ``/api/version`` to an address that ends in ``?token=T``.
+
+    Tokens hold no slash, so the first one after ``token=`` begins the path.
+    """
+    token, slash, rest = query.partition("/")
+    if path != "/" or not token.startswith("token=") or "&" in token or not slash:
+        return path, query
+    inner, _, more = rest.partition("?")
+    return canonical_path(b"/" + inner.encode()), f"{token}&{more}" if more else token
+
+
+def _without_tokens(query: str) -> tuple[str, tuple[str, ...]]:
+    pairs = query.split("&")
+    tokens = tuple(unquote(pair.removeprefix("token=")) for pair in pairs if pair.startswith("token="))
+    return "&".join(pair for pair in pairs if not pair.startswith("token=")), tokens
 
 
 def host_name(host: str) -> str:
     """A ``Host`` header without its port, in lower case; ``""`` when it is malformed."""
     match = _HOST.fullmatch(host.lower())
     return match[1] if match else ""
-
-
-def cluster_id(text: str) -> ClusterId | None:
-    return ClusterId(text) if _CLUSTER.fullmatch(text) else None
 
 
 def belongs_to_gateway(host: str, path: bytes, headers: Iterable[tuple[bytes, bytes]], domain: str) -> bool:

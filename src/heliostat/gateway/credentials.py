@@ -1,0 +1,97 @@
+"""Which one token a request shows, and where it stood: that decides how far it is believed.
+
+A header can be set by no foreign web page, so a token in one is believed as it is. A cookie goes along by itself, so it
+counts only on a cluster's own host and under the rules of :mod:`.browser`. A token in a URL ends up in histories and
+logs, so only tokens that die with the instance may stand there, and browsers are made to forget it at once.
+
+Only texts in the shape of a Heliostat token count: Ray's own token of some other cluster, which Ray's SDK adds by itself
+when it finds one in its environment, is no credential here and does not get in the way of one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from heliostat.domain import passes
+from heliostat.domain.secret import Secret
+
+from .request import RAY_TOKEN, Form, GatewayRequest, Place
+from .settings import GatewaySettings
+
+API_TOKEN = "hlt_"
+_SUBMIT_TOKEN = r"[0-9a-f]{32}"
+_PASS = passes.PREFIX + r"[A-Za-z0-9_.-]{1,2000}"
+_API_TOKEN = API_TOKEN + r"[A-Za-z0-9_-]{1,200}(?:~[a-z0-9-]{1,63})?"
+_SHAPES = re.compile(f"{_SUBMIT_TOKEN}|{_PASS}|{_API_TOKEN}")
+_BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
+
+
+class Source(StrEnum):
+    HEADER = "header"
+    QUERY = "query"
+    COOKIE = "cookie"
+
+
+@dataclass(frozen=True)
+class Credential:
+    token: Secret
+    source: Source
+
+
+class BadCredential(ValueError):
+    """What the request shows cannot be used; the message says what to do and holds no secret."""
+
+
+def credential_of(request: GatewayRequest, place: Place, settings: GatewaySettings) -> Credential | None:
+    """The credential of a request, or None when it shows none. Raises BadCredential.
+
+    A header wins over the query, and that over a cookie, which nobody chose to send; two different ones of the first two
+    kinds are refused rather than one of them ignored.
+    """
+    shown = {token: Source.HEADER for token in _in_headers(request) if _SHAPES.fullmatch(token)}
+    if place.form is Form.HOST:
+        for token in place.tokens:
+            if token.startswith(API_TOKEN):
+                raise BadCredential(
+                    "An API token must not stand in a URL, where it would be kept in histories and logs. Send it in the "
+                    "header 'Authorization: Bearer <token>', or use the cluster's dashboard link."
+                )
+            if _SHAPES.fullmatch(token):
+                shown.setdefault(token, Source.QUERY)
+    if len(shown) > 1:
+        raise BadCredential(
+            "The request shows two different credentials. Send one: the header 'ray-token', or the header "
+            "'Authorization: Bearer ...' (Ray's SDK sends the latter by itself when RAY_AUTH_MODE is 'token')."
+        )
+    for token, source in shown.items():
+        return Credential(Secret(token), source)
+    cookies = {value for name, value in _cookies(request) if name == cookie_name(settings)}
+    cookie = cookies.pop() if len(cookies) == 1 and place.form is Form.HOST else ""
+    return Credential(Secret(cookie), Source.COOKIE) if _SHAPES.fullmatch(cookie) else None
+
+
+def cookie_name(settings: GatewaySettings) -> str:
+    """The name of the session cookie on every cluster host.
+
+    Browsers let nobody but that very host set a ``__Host-`` cookie, over https or on ``*.localhost``. Over plain http
+    elsewhere they refuse such cookies, and a plain name must do.
+    """
+    return "__Host-heliostat" if trustworthy(settings) else "heliostat"
+
+
+def trustworthy(settings: GatewaySettings) -> bool:
+    """Whether browsers treat the clusters' hosts as secure origins."""
+    return settings.secure or settings.domain_name == "localhost" or settings.domain_name.endswith(".localhost")
+
+
+def _in_headers(request: GatewayRequest) -> list[str]:
+    bearers = [*request.values("authorization"), *request.values("x-ray-authorization")]
+    matches = [_BEARER.fullmatch(value) for value in bearers]
+    return [*(value.strip() for value in request.values(RAY_TOKEN)), *(match[1] for match in matches if match)]
+
+
+def _cookies(request: GatewayRequest) -> list[tuple[str, str]]:
+    pairs = [pair.strip().partition("=") for header in request.values("cookie") for pair in header.split(";")]
+    return [(name, value) for name, _, value in pairs]
