@@ -2,53 +2,228 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import AsyncIterator
 
+import structlog
+
 from heliostat.domain.engine import Finding, InstancePlan, Observation
+from heliostat.domain.errors import HeliostatError, NotReady
 from heliostat.domain.ids import InstanceId
 from heliostat.domain.releases import Release
 from heliostat.domain.spec import ClusterSpec
 
+from . import records, support
 from .clock import Clock, SystemClock
+from .demolition import demolish
+from .environments import Environments
+from .health import Health, HttpHealth
+from .layout import Layout
+from .limits import Machine, read_machine
+from .lock import StateLock
+from .node_specs import base_environment
+from .ports import PortBook
+from .records import InstanceRecord
 from .settings import LocalSettings
+from .supervisor import Supervisor
+from .world import World
+from .zygotes import Zygotes, install_runtime
+
+log = structlog.get_logger(__name__)
 
 
 class LocalEngine:
-    """Runs instances as real Ray processes of this machine (see :class:`heliostat.engines.base.Engine`)."""
+    """Runs instances as real Ray processes of this machine (see :class:`heliostat.engines.base.Engine`).
 
-    def __init__(self, settings: LocalSettings, clock: Clock | None = None) -> None:
+    Opened and used in one event loop. ``clock`` and ``health`` are for tests.
+    """
+
+    def __init__(self, settings: LocalSettings, clock: Clock | None = None, health: Health | None = None) -> None:
         self._settings = settings
         self._clock = clock or SystemClock()
+        self._health = health or HttpHealth()
+        self._layout = Layout(settings.state, settings.short_folder)
+        self._lock = StateLock(self._layout.lock)
+        self._machine: Machine = read_machine()
+        self._environments = Environments(
+            self._layout.environments, settings.ready_environment, settings.python_downloads, self._clock
+        )
+        self._ports = PortBook()
+        self._world: World | None = None
+        self._supervisors: dict[InstanceId, Supervisor] = {}
+        self._damaged: dict[InstanceId, str] = {}
+        """Instances whose files cannot be read, with the cause; they can only be destroyed."""
+        self._removals: dict[InstanceId, asyncio.Task[None]] = {}
+        self._preparations: dict[str, asyncio.Task[None]] = {}
+        self._changed: dict[InstanceId, None] = {}
+        self._change = asyncio.Event()
 
     async def open(self) -> None:
-        raise NotImplementedError
+        """Take the state folder and find what runs. Raises NotReady when another server has it or it cannot be used."""
+        self._layout.make()
+        self._lock.take()
+        try:
+            await asyncio.to_thread(self._layout.sweep)
+            await asyncio.to_thread(self._environments.sweep)
+            bootstrap = await asyncio.to_thread(install_runtime, self._settings.node_runtime, self._layout.node_runtime)
+        except OSError as error:
+            self._lock.release()
+            raise NotReady(f"the state folder {self._layout.state} cannot be used: {error}") from error
+        base = base_environment(os.environ)
+        self._world = World(
+            settings=self._settings,
+            clock=self._clock,
+            layout=self._layout,
+            environments=self._environments,
+            zygotes=Zygotes(bootstrap, self._layout.zygotes, self._settings.zygote_idle, self._clock, base),
+            ports=self._ports,
+            health=self._health,
+            machine=self._machine,
+            base_environment=base,
+            changed=self._notify,
+            promised=self._promised,
+            turns=asyncio.Semaphore(self._settings.concurrent_starts),
+        )
+        for instance in self._layout.instances():
+            self._adopt(instance)
 
     async def close(self) -> None:
-        raise NotImplementedError
+        """Stop watching and release the state folder. Instances go on running."""
+        for task in (*self._removals.values(), *self._preparations.values()):
+            task.cancel()
+        await asyncio.gather(*self._removals.values(), *self._preparations.values(), return_exceptions=True)
+        await asyncio.gather(*(supervisor.close() for supervisor in self._supervisors.values()))
+        await self._environments.close()
+        if self._world is not None:
+            await self._world.zygotes.close()
+            self._world.exits.close()
+        await self._health.close()
+        self._lock.release()
 
     async def apply(self, plan: InstancePlan) -> None:
-        raise NotImplementedError
+        self._forget_ended(plan.instance)
+        supervisor = self._supervisors.get(plan.instance)
+        if plan.instance in self._damaged or (supervisor is not None and supervisor.doomed):
+            return
+        if supervisor is None:
+            supervisor = self._begin(plan)
+        supervisor.apply(plan)
 
     async def observe(self, instance: InstanceId) -> Observation:
-        raise NotImplementedError
+        self._forget_ended(instance)
+        supervisor = self._supervisors.get(instance)
+        if supervisor is not None:
+            return supervisor.observe()
+        if instance in self._damaged:
+            cause = f"the engine's files of this instance cannot be read ({self._damaged[instance]}); stop the cluster"
+            return Observation(instance, present=True, failure=cause)
+        return Observation(instance, present=False)
 
     async def destroy(self, instance: InstanceId) -> None:
-        raise NotImplementedError
+        self._forget_ended(instance)
+        if instance in self._supervisors:
+            self._supervisors[instance].destroy()
+        elif instance in self._damaged and instance not in self._removals:
+            self._removals[instance] = asyncio.create_task(self._remove_damaged(instance))
 
     async def discover(self) -> list[InstanceId]:
-        raise NotImplementedError
+        return [*self._supervisors, *self._damaged]
 
-    def changes(self) -> AsyncIterator[InstanceId]:
-        raise NotImplementedError
+    async def changes(self) -> AsyncIterator[InstanceId]:
+        while True:
+            await self._change.wait()
+            self._change.clear()
+            while self._changed:
+                instance = next(iter(self._changed))
+                del self._changed[instance]
+                yield instance
 
     def support(self, spec: ClusterSpec) -> list[Finding]:
-        raise NotImplementedError
+        return support.findings(spec, self._machine, self._settings.catalogue)
 
     async def release_problem(self, release: Release) -> str | None:
-        raise NotImplementedError
+        return await self._environments.problem(release)
 
     async def prepare(self, release: Release) -> None:
-        raise NotImplementedError
+        environment = await self._environments.ensure(release)
+        if self._world is not None:
+            self._world.zygotes.prewarm(environment)
+
+    async def begin_preparation(self, release: Release) -> None:
+        """Like :meth:`prepare`, in the background. Raises NotReady at once when something is missing."""
+        problem = await self._environments.problem(release)
+        if problem is not None:
+            raise NotReady(problem)
+        if release.display not in self._preparations:
+            task = self._preparations[release.display] = asyncio.create_task(self._prepare_quietly(release))
+            task.add_done_callback(lambda task: self._preparations.pop(release.display, None))
 
     def preparation(self, release: Release) -> tuple[str, str]:
-        raise NotImplementedError
+        return self._environments.state(release)
+
+    # --- instances ---------------------------------------------------------------------------------------------------
+
+    def _begin(self, plan: InstancePlan) -> Supervisor:
+        record = InstanceRecord(plan.instance, self._clock.now().timestamp())
+        files = {
+            records.PLAN_FILE: records.dump(records.encode_plan(plan)),
+            records.RECORD_FILE: records.dump(records.encode_record(record)),
+        }
+        if plan.ray_token is not None:
+            files[records.TOKEN_FILE] = plan.ray_token.reveal()
+        try:
+            self._layout.create(plan.instance, files)
+        except OSError as error:
+            raise NotReady(f"the folder of a new instance cannot be made: {error}") from error
+        return self._supervise(plan, record)
+
+    def _adopt(self, instance: InstanceId) -> None:
+        """Take over an instance of an earlier run of the server."""
+        try:
+            plan, record = records.read(self._layout.instance(instance))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.error("instance cannot be read", instance=instance, cause=str(error))
+            self._damaged[instance] = str(error)
+            return
+        for node in record.nodes:
+            self._ports.claim(node.ports.values())
+        seen = self._supervise(plan, record).observe()
+        log.info("instance adopted", instance=instance, alive=seen.alive, nodes=len(seen.nodes))
+
+    def _supervise(self, plan: InstancePlan, record: InstanceRecord) -> Supervisor:
+        if self._world is None:
+            raise RuntimeError("the engine is not open")
+        supervisor = self._supervisors[plan.instance] = Supervisor(self._world, plan, record)
+        supervisor.open()
+        return supervisor
+
+    def _forget_ended(self, instance: InstanceId) -> None:
+        supervisor = self._supervisors.get(instance)
+        if supervisor is not None and supervisor.ended:
+            del self._supervisors[instance]
+
+    async def _remove_damaged(self, instance: InstanceId) -> None:
+        if self._world is None:
+            raise RuntimeError("the engine is not open")
+        problem = await demolish(self._world, instance)
+        del self._removals[instance]
+        if problem:
+            self._damaged[instance] = problem
+        else:
+            del self._damaged[instance]
+        self._notify(instance)
+
+    async def _prepare_quietly(self, release: Release) -> None:
+        try:
+            await self.prepare(release)
+        except HeliostatError as error:
+            log.warning("release cannot be prepared", release=release.display, cause=error.message)
+
+    def _notify(self, instance: InstanceId) -> None:
+        self._changed[instance] = None
+        self._change.set()
+
+    def _promised(self) -> int:
+        nodes = [node for supervisor in self._supervisors.values() for node in supervisor.record.nodes]
+        return sum(node.object_store_bytes for node in nodes)

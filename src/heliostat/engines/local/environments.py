@@ -147,7 +147,17 @@ class Environments:
         uv = uv_package.find_uv_bin()
         environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "automatic" if self._downloads else "never"}
         python = await find_python(uv, release.python)
-        venv = [uv, "venv", "--color", "never", "--no-project", "--clear", "--python", str(python or release.python), str(folder)]
+        venv = [
+            uv,
+            "venv",
+            "--color",
+            "never",
+            "--no-project",
+            "--clear",
+            "--python",
+            str(python or release.python),
+            str(folder),
+        ]
         install = [
             uv, "pip", "install", "--color", "never", "--compile-bytecode", "--python", str(folder / "bin" / "python"),
             *requirements(release),
@@ -163,7 +173,8 @@ class Environments:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             message = (
                 f"the environment of {release.display} cannot be built; uv says:\n{failure}\n"
-                "Check that this machine reaches a package index (for a private one set UV_DEFAULT_INDEX or uv.toml), then start again."
+                "Check that this machine reaches a package index (for a private one set UV_DEFAULT_INDEX or write a "
+                "uv.toml), then start again."
             )
             self._failures[name] = message
             log.warning("environment build failed", environment=name, cause=str(failure))

@@ -60,7 +60,9 @@ class Layout:
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
-                raise NotReady(f"cannot make the folder {folder}: {error.strerror}; choose another home folder") from error
+                raise NotReady(
+                    f"cannot make the folder {folder}: {error.strerror}; choose another home folder"
+                ) from error
         if stat.S_IMODE(self.state.stat().st_mode) & 0o077:
             self.state.chmod(0o700)
         if not self._direct:
@@ -153,7 +155,9 @@ class Layout:
         except OSError as error:
             raise NotReady(f"cannot make the folder {folder} for Ray's sockets: {error.strerror}") from error
         if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or stat.S_IMODE(facts.st_mode) & 0o077:
-            raise NotReady(f"{folder} is not a private directory of this user; remove it, somebody else may have made it")
+            raise NotReady(
+                f"{folder} is not a private directory of this user; remove it, somebody else may have made it"
+            )
 
 
 def _remove_tree(folder: Path) -> None:
@@ -165,12 +169,13 @@ def _remove_tree(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _open_up(function: object, path: str, information: object) -> None:
+def _open_up(function: object, name: str, information: object) -> None:
     """A directory that a user's job made read-only is ours all the same."""
+    path = Path(name)
     with contextlib.suppress(OSError):
-        os.chmod(os.path.dirname(path), 0o700)
-        if not os.path.islink(path):
-            os.chmod(path, 0o700)
+        path.parent.chmod(0o700)
+        if not path.is_symlink():
+            path.chmod(0o700)
 
 
 def _hash(text: str) -> str:

@@ -114,7 +114,7 @@ def kill_tree(node: str, shim: Shim | None, folders: Collection[Path], timeout: 
     finally:
         for path in semaphores:
             with contextlib.suppress(OSError):
-                os.unlink(path)
+                Path(path).unlink()
 
 
 def _session(shim: Shim, folders: Collection[Path]) -> int | None:
@@ -138,7 +138,7 @@ def _touches(pid: int, prefixes: tuple[str, ...]) -> bool:
     with contextlib.suppress(OSError):
         for entry in os.scandir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):
-                if os.readlink(entry.path).startswith(prefixes):
+                if str(Path(entry.path).readlink()).startswith(prefixes):
                     return True
     return False
 
@@ -146,7 +146,7 @@ def _touches(pid: int, prefixes: tuple[str, ...]) -> bool:
 def _semaphores(pid: int) -> set[str]:
     """Files of named semaphores that a process has mapped."""
     prefix = f"{SHARED_MEMORY}sem.mp-"
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/maps") as maps:
+    with contextlib.suppress(OSError), Path(f"/proc/{pid}/maps").open() as maps:
         return {line.split(maxsplit=5)[5].strip() for line in maps if prefix in line and "(deleted)" not in line}
     return set()
 

@@ -50,6 +50,8 @@ class NodeRecord:
     """Back-off: start it then, not earlier."""
     launched_at: float = 0.0
     """Set before the process exists."""
+    boot: str = ""
+    """The kernel's boot id then; with another one the process is gone, whatever has its pid now."""
     pid: int = 0
     start_ticks: int = 0
     """With the pid, the shim's identity; 0 until the zygote has answered or the shim's status was read."""
@@ -82,8 +84,6 @@ class InstanceRecord:
     """Everything about an instance but its plan."""
 
     instance: InstanceId
-    boot: str
-    """The kernel's boot id; another one means that every process is gone."""
     created_at: float
     nodes: tuple[NodeRecord, ...] = ()
     graves: tuple[Grave, ...] = ()
@@ -129,6 +129,11 @@ def write_plan(folder: Path, plan: InstancePlan) -> None:
 
 def write_record(folder: Path, record: InstanceRecord) -> None:
     replace_json(folder / RECORD_FILE, encode_record(record))
+
+
+def dump(value: dict[str, Any]) -> str:
+    """The text of a file that :func:`read` reads."""
+    return json.dumps(value)
 
 
 def read(folder: Path) -> tuple[InstancePlan, InstanceRecord]:

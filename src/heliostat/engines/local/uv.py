@@ -26,6 +26,7 @@ _ENDS = re.compile(r"[\r\n]+")
 _PREPARING = re.compile(r"Preparing packages\.\.\. \((\d+)/(\d+)\)")
 _INSTALLING = re.compile(r"\[(\d+)/(\d+)\]")
 _DOWNLOAD = re.compile(r"(\S+)\s+-{3,}\s+([\d.]+ ?[KMGi]*B)/([\d.]+ ?[KMGi]*B)")
+_PASSWORD = re.compile(r"://[^/\s@]+@")
 _FRAME = re.compile(r"^[\u2800-\u28ff]|[\u2588\u2591]|-{20,}\s+[\d.]+ ?[KMGi]*B/")
 
 
@@ -89,8 +90,9 @@ class _Reading:
                 self._lines.append(text)
 
     def tail(self) -> str:
+        """The last lines, without the passwords of index addresses."""
         self.feed(b"\n")
-        return "\n".join(self._lines)
+        return _PASSWORD.sub("://****@", "\n".join(self._lines))
 
 
 def phrase(text: str) -> str:

@@ -92,7 +92,7 @@ class Zygote:
         reader, writer = await asyncio.open_connection(sock=ours)
         zygote = cls(process, reader, writer)
         try:
-            await zygote.ask("ping", timeout=START_TIMEOUT_SECONDS)
+            await zygote.ask("ping", within=START_TIMEOUT_SECONDS)
         except BaseException:
             await zygote.end()
             raise
@@ -102,12 +102,12 @@ class Zygote:
     def alive(self) -> bool:
         return self._process.returncode is None and not self._writer.is_closing()
 
-    async def ask(self, op: str, timeout: float = ANSWER_TIMEOUT_SECONDS, **arguments: str) -> dict[str, object]:
-        """One request and its answer. Raises ZygoteFailed."""
+    async def ask(self, op: str, within: float = ANSWER_TIMEOUT_SECONDS, **arguments: str) -> dict[str, object]:
+        """One request and its answer, ``within`` seconds. Raises ZygoteFailed."""
         async with self._lock:
             number, self._next = self._next, self._next + 1
             try:
-                async with asyncio.timeout(timeout):
+                async with asyncio.timeout(within):
                     self._writer.write(json.dumps({"id": number, "op": op, **arguments}).encode() + b"\n")
                     await self._writer.drain()
                     while True:

@@ -1,0 +1,93 @@
+"""From a plan to what the shim of one node is told. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from heliostat.domain.engine import GroupPlan, InstancePlan
+from heliostat_node.features import features
+from heliostat_node.protocol import NodeSpec
+
+from .records import NODES, TOKEN_FILE, NodeRecord
+
+GCS_FOLDER = "gcs"
+
+_PASSED = frozenset(
+    """
+    HOME USER LOGNAME SHELL LANG LANGUAGE TZ PATH LD_LIBRARY_PATH
+    SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
+    HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy
+    """.split()  # noqa: SIM905 - a list of names reads better as words
+)
+_PASSED_PREFIXES = ("LC_", "PIP_", "UV_", "CUDA_", "NVIDIA_", "XDG_CACHE_")
+
+
+def base_environment(server: Mapping[str, str]) -> dict[str, str]:
+    """What nodes inherit of the server's environment: the user, the language, the way to package indexes, GPUs.
+
+    Nothing else, so that no secret of the server and no setting of another Ray reaches a cluster.
+    """
+    base = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+    return base | {
+        name: value for name, value in server.items() if name in _PASSED or name.startswith(_PASSED_PREFIXES)
+    }
+
+
+def volume_variable(volume: str) -> str:
+    """The name of the variable that tells where a volume is: ``data-1`` -> ``HELIOSTAT_VOLUME_DATA_1``."""
+    return "HELIOSTAT_VOLUME_" + re.sub(r"[^A-Z0-9]", "_", volume.upper())
+
+
+def port_names(kind: str, client_server: bool) -> list[str]:
+    """Which of a spec's ports a node needs."""
+    if kind == "worker":
+        return ["metrics_export_port"]
+    names = ["gcs_port", "dashboard_port", "dashboard_metrics_port", "autoscaler_metrics_port", "metrics_export_port"]
+    return [*names, "client_port"] if client_server else names
+
+
+def group_of(plan: InstancePlan, node: NodeRecord) -> GroupPlan:
+    """The group that a node belongs to."""
+    if node.kind == "head":
+        return plan.head
+    return next(group for group in plan.workers if group.name == node.group)
+
+
+def node_spec(
+    plan: InstancePlan, node: NodeRecord, head: NodeRecord, folder: Path, temps: Path, base: Mapping[str, str]
+) -> NodeSpec:
+    """The spec of one node. ``folder`` is the instance's, ``temps`` holds the temp dirs, ``base`` is inherited."""
+    group = group_of(plan, node)
+    able = features(plan.release.ray)
+    temp = temps / node.temp
+    ports = dict(node.ports) if node.kind == "head" else {**node.ports, "gcs_port": head.ports["gcs_port"]}
+    params: dict[str, Any] = dict(group.ray_params)  # values of Ray's options, any JSON
+    params.pop("object_store_memory", None)
+    resources: dict[str, float] = {}
+    if group.gpu is not None:
+        resources[f"accelerator_type:{group.gpu.accelerator}"] = 1.0
+    resources.update(params.pop("resources", {}))
+    volumes = {volume_variable(volume.id): volume.path for volume in plan.volumes}
+    return NodeSpec(
+        instance=plan.instance,
+        node=node.node,
+        kind=node.kind,
+        group=group.name,
+        directory=str(folder / NODES / node.directory),
+        temp_dir=str(temp),
+        gcs_port=ports.pop("gcs_port"),
+        cpus=group.cpus,
+        gpus=float(group.gpu.count) if group.gpu is not None else 0.0,
+        memory_bytes=group.memory_bytes,
+        object_store_bytes=node.object_store_bytes,
+        resources=resources,
+        labels=params.pop("labels", {}),
+        token_path=str(folder / TOKEN_FILE) if able.token_auth and plan.ray_token is not None else None,
+        gcs_storage_dir=str(folder / GCS_FOLDER) if node.kind == "head" and able.gcs_storage else None,
+        environment={**base, "TMPDIR": str(temp / "tmp"), **group.env, **volumes},
+        ray_params=params,
+        **ports,
+    )

@@ -1,0 +1,136 @@
+"""The narrow effects on one node: make its folder, start its process, look at it, end it. Each may be repeated."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import shutil
+import signal
+from pathlib import Path
+
+import structlog
+
+from heliostat.domain.engine import InstancePlan
+from heliostat.domain.errors import HeliostatError
+from heliostat.domain.ids import InstanceId
+from heliostat_node.protocol import STATUS_FILE, NodeStatus, start_ticks
+
+from .decisions import Seen
+from .logs import tail_of_node
+from .node_specs import node_spec
+from .processes import Shim, kill_tree
+from .records import NODES, Grave, NodeRecord, boot_id
+from .world import World
+
+KILL_TIMEOUT_SECONDS = 10.0
+
+log = structlog.get_logger(__name__)
+
+
+class Nodes:
+    """The nodes of one instance on this machine."""
+
+    def __init__(self, world: World, instance: InstanceId) -> None:
+        self._world = world
+        self._instance = instance
+        self._boot = boot_id()
+        self._folder = world.layout.instance(instance)
+        self._statuses: dict[Path, tuple[tuple[int, int], NodeStatus]] = {}
+
+    def look(self, node: NodeRecord) -> Seen:
+        """The node's process and status now. Cheap: the status is parsed only when the file is another one."""
+        status = self._status(self._directory(node))
+        shim = self._shim(node, status)
+        return Seen(alive=shim is not None and shim.alive, status=status)
+
+    async def start(self, plan: InstancePlan, node: NodeRecord, head: NodeRecord, environment: Path) -> NodeRecord:
+        """Start a node that was noted as launched; returns it with its process, or with the reason why it has none."""
+        layout = self._world.layout
+        layout.ensure_temps(self._instance)
+        temp = layout.temps(self._instance) / node.temp
+        for folder in (temp, temp / "tmp", self._directory(node)):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        node_spec(plan, node, head, self._folder, layout.temps(self._instance), self._world.base_environment).write()
+        try:
+            pid = await self._world.zygotes.start(environment, self._directory(node))
+        except HeliostatError as error:
+            log.warning("node cannot be started", node=node.node, cause=str(error))
+            return dataclasses.replace(node, message=error.message)
+        return dataclasses.replace(node, pid=pid, start_ticks=start_ticks(pid) or 0)
+
+    def shim(self, node: NodeRecord) -> Shim | None:
+        """The node's root process as far as it is known."""
+        return self._shim(node, self._status(self._directory(node)))
+
+    async def end(self, node: NodeRecord, grace: float = 0.0) -> set[int]:
+        """End everything of a node; SIGTERM and some seconds of grace first if given. Pids that are left."""
+        shim = self.shim(node)
+        if grace and shim is not None and shim.send(signal.SIGTERM):
+            deadline = self._world.now() + grace
+            while shim.alive and self._world.now() < deadline:
+                await self._world.clock.sleep(0.05)
+        if shim is None:
+            self.fence(node)
+            shim = self.shim(node)
+        if shim is not None:
+            self._world.exits.forget(shim)
+        folders = [self._directory(node), self._world.layout.real_temps(self._instance) / node.temp]
+        left = await asyncio.to_thread(kill_tree, node.node, shim, folders, KILL_TIMEOUT_SECONDS)
+        if left:
+            log.error("processes survive SIGKILL", node=node.node, processes=sorted(left))
+        return left
+
+    def fence(self, node: NodeRecord) -> None:
+        """Make sure that a shim that was asked for, but of which nothing is known, can no longer begin.
+
+        Its directory is moved away and back: a shim that has not written its status by then fails to, before it starts
+        anything; the status of one that has is read afterwards.
+        """
+        directory = self._directory(node)
+        away = directory.with_name(directory.name + ".fenced")
+        if directory.exists():
+            shutil.rmtree(away, ignore_errors=True)
+            directory.rename(away)
+        if (away / STATUS_FILE).exists():
+            away.rename(directory)
+
+    def logs(self, node: NodeRecord) -> str:
+        """The ends of the logs of a node."""
+        return tail_of_node(self._directory(node), self._world.layout.real_temps(self._instance) / node.temp)
+
+    def grave(self, node: NodeRecord) -> Grave:
+        return Grave(node.node, node.directory, node.temp)
+
+    def remove(self, grave: Grave) -> None:
+        """Remove the files of a node that is gone."""
+        for folder in (
+            self._folder / NODES / grave.directory,
+            self._folder / NODES / f"{grave.directory}.fenced",
+            self._world.layout.real_temps(self._instance) / grave.temp,
+        ):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _directory(self, node: NodeRecord) -> Path:
+        return self._folder / NODES / node.directory
+
+    def _status(self, directory: Path) -> NodeStatus | None:
+        try:
+            facts = (directory / STATUS_FILE).stat()
+        except FileNotFoundError:
+            return None
+        stamp = (facts.st_ino, facts.st_mtime_ns)
+        known = self._statuses.get(directory)
+        if known is None or known[0] != stamp:
+            status = NodeStatus.read(directory)
+            if status is None:
+                return None
+            known = self._statuses[directory] = (stamp, status)
+        return known[1]
+
+    def _shim(self, node: NodeRecord, status: NodeStatus | None) -> Shim | None:
+        """What the shim says of itself, else what the zygote answered."""
+        if node.boot != self._boot:
+            return None
+        if status is not None:
+            return Shim(status.pid, status.start_ticks)
+        return Shim(node.pid, node.start_ticks) if node.pid and node.start_ticks else None

@@ -1,0 +1,106 @@
+"""From what is noted and seen to what the control loop is told. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from heliostat.domain.engine import Endpoints, NodeObservation, NodeState, Observation, Progress, Step
+from heliostat.domain.ids import NodeId
+from heliostat_node.protocol import NodeStatus
+
+from .decisions import Facts, Seen
+from .records import InstanceRecord, NodeRecord, moment
+
+HOST = "127.0.0.1"
+
+
+def observation(facts: Facts, trouble: str, details: dict[Step, str]) -> Observation:
+    """The observation of a present instance. ``details`` are phrases on the steps that are under way."""
+    record = facts.record
+    head = next((node for node in record.nodes if node.kind == "head"), None)
+    seen = facts.seen.get(head.node, Seen(alive=False)) if head is not None else Seen(alive=False)
+    return Observation(
+        instance=record.instance,
+        present=True,
+        step=_step(record, seen),
+        generation=facts.plan.generation,
+        progress=tuple(_progress(entry, facts, details) for entry in record.progress),
+        head_ready=seen.registered and not record.failure,
+        jobs_ready=seen.jobs_ready and not record.failure,
+        nodes=tuple(_node(node, facts) for node in record.nodes),
+        endpoints=_endpoints(head) if head is not None and not record.failure else None,
+        failure=record.failure or None,
+        trouble="" if record.failure else trouble,
+        incidents=record.incidents,
+    )
+
+
+def _step(record: InstanceRecord, head: Seen) -> Step:
+    if record.failure:
+        return Step.FAILED
+    if record.up_at:
+        return Step.UP
+    if record.started_at:
+        return Step.WORKERS if head.jobs_ready else Step.HEAD
+    under_way = [entry.step for entry in record.progress if entry.ended_at is None]
+    return under_way[-1] if under_way else Step.QUEUED
+
+
+def _progress(entry: Progress, facts: Facts, details: dict[Step, str]) -> Progress:
+    if entry.ended_at is not None:
+        return entry
+    detail = details.get(entry.step, entry.detail)
+    if entry.step is Step.WORKERS:
+        workers = [node for node in facts.record.nodes if node.kind == "worker"]
+        alive = sum(facts.seen.get(node.node, Seen(alive=False)).registered for node in workers)
+        detail = f"{alive} of {len(workers)} workers are alive"
+    if entry.step is Step.HEAD:
+        detail = _head_detail(facts)
+    return dataclasses.replace(entry, detail=detail)
+
+
+def _head_detail(facts: Facts) -> str:
+    for node in facts.record.nodes:
+        status = facts.seen[node.node].status if node.kind == "head" and node.node in facts.seen else None
+        if status is not None and status.phase == "registered":
+            return "alive, waiting for its dashboard"
+        if status is not None and status.gcs_ready_at:
+            return "its GCS answers"
+    return "starting"
+
+
+def _node(node: NodeRecord, facts: Facts) -> NodeObservation:
+    seen = facts.seen.get(node.node, Seen(alive=False))
+    status = seen.status
+    return NodeObservation(
+        node=NodeId(node.node),
+        kind=node.kind,
+        group=node.group,
+        state=_state(node, seen, bool(facts.record.failure)),
+        created_at=moment(node.created_at),
+        started_at=moment(node.alive_at) if node.alive_at else None,
+        ray_node_id=status.ray_node_id if status is not None else "",
+        pid=(node.pid or None) if seen.alive else None,
+        reason=node.reason,
+        message=_message(node, seen, status),
+        restarts=node.restarts,
+    )
+
+
+def _state(node: NodeRecord, seen: Seen, failed: bool) -> NodeState:
+    if seen.registered:
+        return NodeState.ALIVE
+    if seen.alive:
+        return NodeState.STARTING
+    return NodeState.EXITED if failed or node.launched_at else NodeState.PENDING
+
+
+def _message(node: NodeRecord, seen: Seen, status: NodeStatus | None) -> str:
+    if not seen.alive and status is not None and status.exit_reason:
+        return status.exit_reason
+    return node.message
+
+
+def _endpoints(head: NodeRecord) -> Endpoints:
+    client = head.ports.get("client_port")
+    return Endpoints(f"{HOST}:{head.ports['dashboard_port']}", f"{HOST}:{client}" if client else None)

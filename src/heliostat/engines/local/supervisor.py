@@ -1,0 +1,315 @@
+"""The life of one instance: one task that looks, notes, decides and performs, until the instance is destroyed.
+
+Nothing that matters is only in memory: the record is written before and after every effect, so a supervisor that is made
+anew from the files (after a crash of the server) goes on where the old one stopped. It begins by watching only; it acts
+when the control loop has applied a plan, since the loop may not want the instance any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from heliostat.domain.engine import InstancePlan, Observation
+from heliostat.domain.engine import Step as Phase
+from heliostat.domain.errors import HeliostatError
+
+from .decisions import Facts, Seen, decide
+from .demolition import demolish
+from .nodes import Nodes
+from .notes import begin, end, noted
+from .observations import HOST, observation
+from .plans import merged, releases
+from .records import InstanceRecord, write_plan, write_record
+from .steps import Steps
+from .world import World
+
+RETRY_SECONDS = 5.0
+ENVIRONMENT_RETRY_SECONDS = 60.0
+DETAIL_SECONDS = 0.5
+"""Progress of a build is reported no more often."""
+
+log = structlog.get_logger(__name__)
+
+
+class Supervisor:
+    """Owns one instance. Made by the engine, in its event loop."""
+
+    def __init__(self, world: World, plan: InstancePlan, record: InstanceRecord) -> None:
+        self._world = world
+        self._plan = plan
+        self._record = record
+        self._folder = world.layout.instance(record.instance)
+        self._nodes = Nodes(world, record.instance)
+        self._applied = False
+        self._turn = False
+        self._environments: dict[str, Path] = {}
+        self._environment_failure = ""
+        self._details: dict[Phase, str] = {}
+        self._told_detail = 0.0
+        self._trouble = ""
+        self._misses = 0
+        self._asked_health = 0.0
+        self._health_trouble = ""
+        self._reported: Observation | None = None
+        self._wake = asyncio.Event()
+        self._doomed = asyncio.Event()
+        self._background: dict[str, asyncio.Task[None]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._steps = Steps(world, self._nodes, self)
+        self._facts = self._look()
+
+    @property
+    def record(self) -> InstanceRecord:
+        return self._record
+
+    @property
+    def plan(self) -> InstancePlan:
+        return self._plan
+
+    @property
+    def environments(self) -> dict[str, Path]:
+        """By group key; complete when the facts say that environments are ready."""
+        return self._environments
+
+    @property
+    def doomed(self) -> bool:
+        return self._doomed.is_set()
+
+    @property
+    def ended(self) -> bool:
+        """Nothing of the instance is left."""
+        return self._task is not None and self._task.done() and not self._task.cancelled()
+
+    def open(self) -> None:
+        """Begin to watch."""
+        self._task = asyncio.create_task(self._run(), name=f"supervisor-{self._record.instance}")
+
+    async def close(self) -> None:
+        """Stop watching; the instance runs on."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def apply(self, plan: InstancePlan) -> None:
+        """Work on this plan; of a newer generation, on what of it can be done without a restart."""
+        if plan.generation > self._plan.generation:
+            self._plan = merged(self._plan, plan)
+            write_plan(self._folder, self._plan)
+            self._facts = dataclasses.replace(self._facts, plan=self._plan)
+        elif self._applied:
+            return
+        self._applied = True
+        self._wake.set()
+
+    def destroy(self) -> None:
+        """Remove the instance; the task ends when nothing is left."""
+        self._doomed.set()
+
+    def observe(self) -> Observation:
+        """What there is now: the processes are looked at again, the rest is as last noted."""
+        self._facts = self._look()
+        noted_now = dataclasses.replace(self._facts, record=noted(self._facts))
+        trouble = "; ".join(part for part in (self._trouble, self._health_trouble) if part)
+        return observation(noted_now, trouble, self._details)
+
+    def save(self, record: InstanceRecord) -> None:
+        """Replace the record, in memory and on disk."""
+        if record != self._record:
+            write_record(self._folder, record)
+            self._record = record
+
+    # --- the task --------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        living = asyncio.create_task(self._live())
+        doomed = asyncio.create_task(self._doomed.wait())
+        try:
+            await asyncio.wait({living, doomed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (living, doomed, *self._background.values()):
+                task.cancel()
+            await asyncio.gather(living, doomed, *self._background.values(), return_exceptions=True)
+            self._give_turn_back()
+        self._report()
+        await self._demolish()
+        self._world.changed(self._record.instance)
+
+    async def _live(self) -> None:
+        while True:
+            try:
+                again = await self._round()
+            except (HeliostatError, OSError) as error:
+                log.warning("instance cannot be looked after", instance=self._record.instance, cause=str(error))
+                self._trouble, again = str(error), RETRY_SECONDS
+            except Exception:  # the top of the task: a bug must not end the care for a running cluster
+                log.exception("supervisor failed", instance=self._record.instance)
+                self._trouble, again = "internal error of the local engine; see the server's log", RETRY_SECONDS
+            self._report()
+            if again != 0.0:
+                await self._sleep(again)
+
+    async def _round(self) -> float | None:
+        """Look, note, decide, perform. Seconds until the next round at the latest; None = when something happens."""
+        self._wake.clear()
+        self._facts = self._look()
+        self.save(noted(self._facts))
+        self._facts = dataclasses.replace(self._facts, record=self._record)
+        self._watch_processes()
+        if not self._applied:
+            return self._health_wait()
+        decision = decide(self._facts, self._world.settings)
+        self._trouble = decision.trouble
+        if decision.steps:
+            self._report()
+        await self._steps.perform(decision.steps)
+        if self._record.up_at or self._record.failure:
+            self._give_turn_back()
+        waits = [wait for wait in (decision.again, self._health_wait()) if wait is not None]
+        return min(waits, default=None)
+
+    def _look(self) -> Facts:
+        launched = [node for node in self._record.nodes if node.launched_at]
+        return Facts(
+            plan=self._plan,
+            record=self._record,
+            seen={node.node: self._nodes.look(node) for node in launched},
+            environment_ready=releases(self._plan).keys() <= self._environments.keys(),
+            environment_failure=self._environment_failure,
+            turn=self._turn,
+            now=self._world.now(),
+        )
+
+    def _watch_processes(self) -> None:
+        for node in self._record.nodes:
+            shim = self._nodes.shim(node) if node.launched_at and self._facts.seen[node.node].alive else None
+            if shim is not None:
+                self._world.exits.watch(shim, self._wake.set)
+
+    async def _sleep(self, seconds: float | None) -> None:
+        if seconds is None:
+            await self._wake.wait()
+            return
+        waiting = {asyncio.create_task(self._wake.wait()), asyncio.create_task(self._world.clock.sleep(seconds))}
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    def _report(self) -> None:
+        seen = self.observe()
+        if seen != self._reported:
+            self._reported = seen
+            self._world.changed(self._record.instance)
+
+    async def _demolish(self) -> None:
+        pause = 1.0
+        while True:
+            try:
+                left = await demolish(self._world, self._record.instance)
+            except OSError as error:
+                left = f"files cannot be removed: {error}"
+            if not left:
+                break
+            self._trouble = left
+            log.error("instance cannot be removed yet", instance=self._record.instance, cause=left)
+            self._world.changed(self._record.instance)
+            await self._world.clock.sleep(pause)
+            pause = min(2 * pause, 60.0)
+        self._world.ports.release(port for node in self._record.nodes for port in node.ports.values())
+
+    # --- work in the background -------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Have the environments of all groups built, once at a time."""
+        self._in_background("environment", self._prepare())
+
+    def await_turn(self) -> None:
+        """Stand in the queue of starts, once at a time."""
+        self._in_background("turn", self._take_turn())
+
+    def _in_background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        if name in self._background:
+            work.close()
+            return
+        task = self._background[name] = asyncio.create_task(work)
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._background.pop(name, None)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error("background work failed", instance=self._record.instance, work=name, exc_info=error)
+            self._wake.set()
+
+        task.add_done_callback(done)
+
+    async def _prepare(self) -> None:
+        environments = self._world.environments
+        wanted = releases(self._plan)
+        if any(environments.find(release) is None for release in wanted.values()):
+            self.save(begin(self._record, Phase.ENVIRONMENT, self._world.now()))
+        try:
+            found = {group: await environments.ensure(release, self._detail) for group, release in wanted.items()}
+        except HeliostatError as error:
+            self._environment_failure = error.message
+            if self._record.up_at:
+                await self._world.clock.sleep(ENVIRONMENT_RETRY_SECONDS)
+                self._environment_failure = ""
+            return
+        for environment in set(found.values()):
+            self._world.zygotes.prewarm(environment)
+        self.save(end(self._record, Phase.ENVIRONMENT, self._world.now(), "ready"))
+        self._environments = found
+
+    def _detail(self, text: str) -> None:
+        self._details[Phase.ENVIRONMENT] = text
+        now = self._world.now()
+        if now - self._told_detail >= DETAIL_SECONDS:
+            self._told_detail = now
+            self._report()
+
+    async def _take_turn(self) -> None:
+        if self._world.turns.locked():
+            self.save(begin(self._record, Phase.QUEUED, self._world.now()))
+            self._report()
+        await self._world.turns.acquire()
+        self._turn = True
+        self.save(end(self._record, Phase.QUEUED, self._world.now()))
+
+    def _give_turn_back(self) -> None:
+        if self._turn:
+            self._turn = False
+            self._world.turns.release()
+
+    # --- health ------------------------------------------------------------------------------------------------------
+
+    def _health_wait(self) -> float | None:
+        """Seconds until the next question to the dashboard; asks when it is time. None = nothing to ask."""
+        heads = [node for node in self._record.nodes if node.kind == "head"]
+        if not heads or self._record.failure or not self._facts.seen.get(heads[0].node, Seen(alive=False)).jobs_ready:
+            self._misses, self._health_trouble = 0, ""
+            return None
+        interval = self._world.settings.health_interval.total_seconds()
+        due = self._asked_health + interval - self._world.now()
+        if due > 0:
+            return due
+        self._asked_health = self._world.now()
+        self._in_background("health", self._ask_health(f"{HOST}:{heads[0].ports['dashboard_port']}"))
+        return interval
+
+    async def _ask_health(self, dashboard: str) -> None:
+        with contextlib.suppress(OSError):
+            self._world.layout.ensure_temps(self._record.instance)
+        wrong = await self._world.health.ask(dashboard)
+        self._misses = self._misses + 1 if wrong else 0
+        if self._misses == 0:
+            self._health_trouble = ""
+        elif self._misses >= self._world.settings.health_misses:
+            self._health_trouble = f"The head is not well: {wrong} ({self._misses} tries in a row)."
