@@ -30,6 +30,7 @@ import ray._raylet
 from ray._private import ray_constants
 from ray._private.parameter import RayParams
 
+from heliostat_node import obituary
 from heliostat_node.probe import HOST, DashboardProbe
 from heliostat_node.protocol import NodeSpec
 from heliostat_node.shim import NodeFailed
@@ -128,6 +129,10 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
         """The ``Popen`` of a process type, or None when it was never started."""
         infos = self.all_processes.get(kind)
         return infos[0].process if infos else None
+
+    def report_death(self, reason: str) -> None:
+        """Let the GCS know at once that this node is dead."""
+        obituary.report(self.gcs_address, self.cluster_id.hex(), self._node_id, self._spec.token_path, reason)
 
     def start_helper(self, kind: str) -> None:
         """Start, or start again, one of ``helpers``. Main thread only (see :mod:`heliostat_node.shim`)."""

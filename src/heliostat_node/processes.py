@@ -130,7 +130,7 @@ def send(pids: Iterable[int], number: signal.Signals) -> None:
 
 def reap() -> dict[int, int]:
     """Collect children that have ended; their pids and wait statuses."""
-    ended = {}
+    ended: dict[int, int] = {}
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)

@@ -116,6 +116,8 @@ def _live(spec: NodeSpec, status: Status) -> tuple[str, int]:
             watch.stop(node)
         return "The node was stopped.", 0
     except NodeFailed as failure:
+        if node is not None:
+            watch.mourn(node, str(failure))
         return str(failure), 1
     except Exception as error:  # Ray raises bare Exceptions while it starts a node
         log.exception("the node could not be started")

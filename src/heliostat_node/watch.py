@@ -108,6 +108,13 @@ class Watch:
             log.exception("helper could not be started: kind=%s", kind)
 
 
+def mourn(node: RayNode, reason: str) -> None:
+    """Tell the cluster that this node is dead, unless the cluster died with it or never knew the node."""
+    raylet = node.process(RAYLET)
+    if not node.is_head() and raylet is not None and raylet.poll() is not None:
+        node.report_death(reason)
+
+
 def stop(node: RayNode) -> None:
     """End the node in order: the raylet first, which tells the GCS, then the GCS. The caller kills what is left."""
     for kind in (RAYLET, GCS):

@@ -66,7 +66,7 @@ def make_instance(short_dir: Path) -> Iterator[Callable[..., Instance]]:
     zygotes: dict[str, Zygote] = {}
 
     def make(release: Release, client: bool = False) -> Instance:
-        if release.version not in zygotes:
+        if release.version not in zygotes or zygotes[release.version].process.poll() is not None:
             zygotes[release.version] = Zygote(release.python)
         made.append(Instance(release, zygotes[release.version], short_dir, client))
         return made[-1]

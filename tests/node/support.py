@@ -54,9 +54,7 @@ class Zygote:
 
     def __init__(self, python: Path, environment: dict[str, str] | None = None) -> None:
         self._socket, theirs = socket.socketpair()
-        self.process = subprocess.Popen(
-            [str(python), str(BOOTSTRAP), "zygote"], stdin=theirs, env=environment, stderr=subprocess.PIPE, text=True
-        )
+        self.process = subprocess.Popen([str(python), str(BOOTSTRAP), "zygote"], stdin=theirs.fileno(), env=environment)
         theirs.close()
         self._file = self._socket.makefile("rw")
         self._next = 0
@@ -84,7 +82,8 @@ class Zygote:
         with contextlib.suppress(OSError):
             self._file.close()
         self._socket.close()
-        return self.process.wait(10)
+        code: int = self.process.wait(10)
+        return code
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +149,8 @@ class Instance:
         answer = self.zygote.ask(op="start", directory=spec.directory)
         assert "pid" in answer, answer
         pid: int = answer["pid"]
-        until(lambda: (s := NodeStatus.read(Path(spec.directory))) and s.pid == pid, "status of the new shim", 10)
+        path = Path(spec.directory)
+        until(lambda: (s := NodeStatus.read(path)) is not None and s.pid == pid, "status of the new shim", 10)
         return pid
 
     def status(self, spec: NodeSpec) -> NodeStatus:
@@ -170,7 +170,8 @@ class Instance:
 
     def wait_exited(self, spec: NodeSpec, timeout: float = 20) -> NodeStatus:
         """Until the node's shim has said that it ended, and has."""
-        status = until(lambda: s if (s := self.status(spec)).phase == "exited" else None, "exit", timeout)
+        until(lambda: self.status(spec).phase == "exited", "exit", timeout)
+        status = self.status(spec)
         until(lambda: start_ticks(status.pid) is None, "the shim's end", 5)
         return status
 
