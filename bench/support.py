@@ -101,7 +101,7 @@ def server(engine: str, home: Path | None = None) -> Iterator[BenchServer]:
             port = int(probe.getsockname()[1])
         environment = os.environ | {"HELIOSTAT_ENGINE": engine, "HELIOSTAT_LOG_LEVEL": "warning"}
         config = place / "bench.toml"
-        config.write_text("emr_rate_limits = false\n")
+        config.write_text("[emr]\nreads_per_second = 0\nwrites_per_second = 0\n")
         process = subprocess.Popen(
             [
                 Path(sys.executable).parent / "heliostat",

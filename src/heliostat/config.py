@@ -92,6 +92,16 @@ class EngineFile(_Strict):
     start_deadline_seconds: int = Field(default=300, ge=10)
 
 
+class EmrFile(_Strict):
+    """The ``[emr]`` table: the door for EMR's clients."""
+
+    starts_clusters: bool = False
+    """Whether CreateRayCluster also starts the cluster; the vendor's does not."""
+    reads_per_second: float = Field(default=50, ge=0)
+    """GET requests per key; 0 = no limit."""
+    writes_per_second: float = Field(default=10, ge=0)
+
+
 class ConfigFile(_Strict):
     """The whole file."""
 
@@ -102,7 +112,7 @@ class ConfigFile(_Strict):
     gpus: tuple[_Gpu, ...] | None = None
     volumes: tuple[_Volume, ...] = ()
     network_services: tuple[_Network, ...] | None = None
-    emr_starts_clusters: bool = False
+    emr: EmrFile = EmrFile()
     engine: EngineFile = EngineFile()
 
     @classmethod
@@ -143,5 +153,5 @@ class ConfigFile(_Strict):
             gateway_domain=domain,
             gateway_scheme=scheme,
             start_deadline=timedelta(seconds=self.engine.start_deadline_seconds),
-            emr_starts_clusters=self.emr_starts_clusters,
+            emr_starts_clusters=self.emr.starts_clusters,
         )

@@ -103,10 +103,17 @@ class Server:
             stack.push_async_callback(gateway.aclose)
             app = Front(
                 api=heliostat.api.create_app(services, VERSION),
-                emr=emr.create_app(services),
+                emr=emr.create_app(services, emr_settings(file)),
                 gateway=gateway,
             )
             yield cls(settings, address, store, engine, services, loop, gateway, app)
+
+
+def emr_settings(file: ConfigFile) -> emr.EmrSettings:
+    """The EMR door's limits; 0 in the file means none."""
+    return emr.EmrSettings(
+        reads_per_second=file.emr.reads_per_second or None, writes_per_second=file.emr.writes_per_second or None
+    )
 
 
 def make_engine(settings: Settings, file: ConfigFile, installation: Installation) -> Engine:
