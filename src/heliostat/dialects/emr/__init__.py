@@ -4,7 +4,7 @@ The vendor's SDK (``alibabacloud_emr_serverless_spark20230808``) works against i
 the vendor left open is decided as in the EMR contract. Operations that are not offered answer 404 ``InvalidAction.NotFound``.
 
 ``app`` receives requests and keeps the order of checks, ``routes`` finds the operation, ``signature`` and
-``authenticate`` find out who asks, ``operations`` calls the use cases, ``clusters`` and ``discovery`` translate purely,
+``authenticate`` find out who asks, ``operations`` calls the use cases, ``translate`` is pure,
 ``errors`` is the one table from our errors to the vendor's codes.
 """
 

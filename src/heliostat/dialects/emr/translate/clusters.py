@@ -1,0 +1,192 @@
+"""Clusters as this dialect shows them (EMR contract, sections 6.1 and 6.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import orjson
+
+from heliostat.domain.engine import NodeObservation, NodeState
+from heliostat.domain.quantities import format_cores, parse_cores, parse_memory
+from heliostat.domain.records import Cluster
+from heliostat.domain.spec import ClusterSpec, NodeShape
+from heliostat.domain.states import State
+from heliostat.services import ClusterView, Links
+
+from .environment import format_environment, parse_environment
+from .spec import EXTRA_PARAM, HEAD_ENV, MASK, format_memory, group_extra
+
+Json = dict[str, object]
+
+
+def milliseconds(time: datetime) -> int:
+    return round(time.timestamp() * 1000)
+
+
+class Writer:
+    """Writes clusters. Remembers the JSON of specs in lists, since a spec of one generation never changes."""
+
+    def __init__(self, remembered: int = 4096) -> None:
+        self._limit = remembered
+        self._specs: dict[tuple[str, int], tuple[orjson.Fragment, orjson.Fragment]] = {}
+
+    def summary(self, view: ClusterView, links: Links | None) -> Json:
+        """One of ``rayClusters[]``."""
+        cluster = view.cluster
+        shown = _common(cluster, links)
+        key = (cluster.id, cluster.generation)
+        fragments = self._specs.get(key)
+        if fragments is None:
+            head, workers = orjson.dumps(_head(cluster.spec)), orjson.dumps(_workers(cluster.spec))
+            fragments = orjson.Fragment(head), orjson.Fragment(workers)
+            if len(self._specs) >= self._limit:
+                self._specs.clear()
+            self._specs[key] = fragments
+        shown["headSpec"], shown["workerSpec"] = fragments
+        return shown
+
+    def detail(self, view: ClusterView, links: Links | None) -> Json:
+        """The body of GetRayCluster, without ``requestId``."""
+        cluster, spec = view.cluster, view.cluster.spec
+        shown = _common(cluster, links)
+        shown["headSpec"] = _head(spec) | _head_detail(spec)
+        shown["workerSpec"] = [row | _worker_detail(spec, place) for place, row in enumerate(_workers(spec))]
+        _put(shown, "extraParam", spec.extras.get(EXTRA_PARAM))
+        if spec.volumes:
+            shown["volumeIds"] = list(spec.volumes)
+        if links is not None:
+            shown["jobUrl"] = shown["jobUrlInner"] = links.job_url
+            if links.submit_token is not None:
+                shown["submitToken"] = links.submit_token.reveal()
+        if view.instance is not None and cluster.state is State.RUNNING:
+            shown["instances"] = [_node(node) for node in view.instance.nodes]
+        return shown
+
+
+def _common(cluster: Cluster, links: Links | None) -> Json:
+    spec = cluster.spec
+    shown: Json = {
+        "clusterId": cluster.id,
+        "name": spec.name,
+        "description": spec.description,
+        "displayReleaseVersion": spec.release,
+        "state": cluster.state,
+        "message": cluster.message,
+        "createTime": milliseconds(cluster.created_at),
+        "modifiedTime": milliseconds(cluster.modified_at),
+        "creator": cluster.creator,
+        "creatorName": cluster.creator_name,
+        "modifier": cluster.modifier,
+        "modifierName": cluster.modifier_name,
+        "userId": cluster.creator,
+        "modified": cluster.modified,
+    }
+    _put(shown, "networkServiceName", spec.network_service)
+    _put(shown, "instanceId", cluster.instance)
+    if cluster.started_at is not None:
+        shown["startTime"] = milliseconds(cluster.started_at)
+    if links is not None:
+        shown["dashboardUrl"] = links.dashboard_url
+    return shown
+
+
+def _head(spec: ClusterSpec) -> Json:
+    shown = _shape(spec, spec.head, "head")
+    shown["enableAutoScaling"] = spec.autoscaling.enabled
+    shown["replica"] = 1
+    _put(shown, "idleTimeoutSeconds", spec.autoscaling.idle_timeout_seconds)
+    return shown
+
+
+def _workers(spec: ClusterSpec) -> list[Json]:
+    rows = []
+    for index, group in enumerate(spec.workers):
+        shown = _shape(spec, group.shape, f"workers[{index}]")
+        shown["groupName"] = group.name
+        shown["workerType"] = group.type
+        shown["replica"] = group.replicas
+        _put(shown, "minReplica", group.min_replicas)
+        _put(shown, "maxReplica", group.max_replicas)
+        rows.append(shown)
+    return rows
+
+
+def _shape(spec: ClusterSpec, shape: NodeShape, path: str) -> Json:
+    shown: Json = {
+        "queueName": shape.queue,
+        "cpu": spec.spelled(f"{path}.cpu", shape.cpu, parse_cores, format_cores),
+        "memory": spec.spelled(f"{path}.memory", shape.memory, parse_memory, format_memory),
+    }
+    _put(shown, "gpuSpec", shape.gpu)
+    return shown
+
+
+def _head_detail(spec: ClusterSpec) -> Json:
+    shown = _shape_detail(spec.head, spec.extras.get(HEAD_ENV))
+    tolerance = spec.fault_tolerance
+    if tolerance is not None:
+        shown["gftEnabled"] = tolerance.enabled
+        config: Json = {}
+        _put(config, "redisUrl", tolerance.redis_url)
+        _put(config, "redisUsername", tolerance.redis_username)
+        _put(config, "redisPassword", MASK if tolerance.redis_password else None)
+        if config:
+            shown["gftConfig"] = config
+    return shown
+
+
+def _worker_detail(spec: ClusterSpec, place: int) -> Json:
+    group = spec.workers[place]
+    shown = _shape_detail(group.shape, spec.extras.get(group_extra(group.name, "env")))
+    _put(shown, "extraParam", spec.extras.get(group_extra(group.name, "extraParam")))
+    return shown
+
+
+def _shape_detail(shape: NodeShape, written_env: str | None) -> Json:
+    shown: Json = {}
+    _put(shown, "displayReleaseVersion", shape.release)
+    _put(shown, "env", _env(shape.env, written_env))
+    _put(shown, "rayStartParams", shape.ray_start_params)
+    return shown
+
+
+def _env(variables: Mapping[str, str], written: str | None) -> str:
+    """As written, if that still means these variables."""
+    if written is not None:
+        try:
+            if parse_environment(written) == dict(variables):
+                return written
+        except ValueError:
+            pass
+    return format_environment(variables)
+
+
+_PHASE = {NodeState.PENDING: "Pending", NodeState.STARTING: "Pending", NodeState.ALIVE: "Running"}
+_CONTAINER = {NodeState.PENDING: "Waiting", NodeState.STARTING: "Waiting", NodeState.ALIVE: "Running"}
+
+
+def _node(node: NodeObservation) -> Json:
+    """One of ``instances[]``, in the words of a pod with one container."""
+    ended = "Succeeded" if node.exit_code == 0 else "Failed"
+    shown: Json = {
+        "instanceId": node.node,
+        "type": "Head" if node.kind == "head" else "Worker",
+        "phase": _PHASE.get(node.state, ended),
+        "containerState": _CONTAINER.get(node.state, "Terminated"),
+        "createTime": milliseconds(node.created_at),
+    }
+    _put(shown, "reason", node.reason)
+    _put(shown, "message", node.message)
+    _put(shown, "containerStateReason", node.reason)
+    _put(shown, "containerStateMessage", node.message)
+    _put(shown, "containerExitCode", node.exit_code)
+    if node.started_at is not None:
+        shown["startTime"] = milliseconds(node.started_at)
+    return shown
+
+
+def _put(shown: Json, key: str, value: str | int | None) -> None:
+    """Add a field unless it has no value."""
+    if value is not None and value != "":
+        shown[key] = value
