@@ -5,7 +5,7 @@ Looked for in this order, each value (endpoint, token, workspace) by itself:
 1. what the caller gave;
 2. ``HELIOSTAT_ENDPOINT``, ``HELIOSTAT_TOKEN``, ``HELIOSTAT_WORKSPACE``;
 3. the profile that ``heliostat login`` wrote: ``profiles.json`` in the user's configuration folder
-   (``HELIOSTAT_CONFIG`` names another file), the one named by ``profile`` or ``HELIOSTAT_PROFILE``, else the current one;
+   (``HELIOSTAT_PROFILES`` names another file), the one named by ``profile`` or ``HELIOSTAT_PROFILE``, else the current one;
 4. ``credentials.json``, which a server writes at its first start into ``HELIOSTAT_HOME`` (default: the user's data
    folder).
 
@@ -78,7 +78,7 @@ def home_folder(home: str | Path | None = None, environ: Mapping[str, str] | Non
 
 def profiles_file(environ: Mapping[str, str] | None = None) -> Path:
     env = os.environ if environ is None else environ
-    chosen = env.get("HELIOSTAT_CONFIG")
+    chosen = env.get("HELIOSTAT_PROFILES")
     if chosen:
         return Path(chosen).expanduser()
     import platformdirs

@@ -1,0 +1,1 @@
+"""One module per command or group of commands, imported by :mod:`heliostat.cli.main` when it is called."""

@@ -1,0 +1,110 @@
+"""``heliostat login``: remember a server and a token, once they are known to work."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..app import App, pass_app, shared_options
+from ..framework import Command
+
+if TYPE_CHECKING:
+    from heliostat.client.models import Me
+
+
+@click.command(
+    cls=Command,
+    examples="""
+        heliostat login --endpoint https://ray.example.com
+        heliostat login --endpoint https://ray.example.com --profile prod --workspace w-0123456789abcdef < token.txt
+        heliostat login --endpoint https://ray.intern --ca ca.pem --token-file token.txt
+        heliostat login --profile prod --forget
+    """,
+)
+@click.option("--token-file", type=click.Path(dir_okay=False, path_type=Path), help="File with the token.")
+@click.option(
+    "--ca", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Private certificate authority."
+)
+@click.option("--forget", is_flag=True, help="Forget the profile instead.")
+@shared_options
+@pass_app
+def command(app: App, token_file: Path | None, ca: Path | None, forget: bool) -> None:
+    """Check an endpoint and a token, and remember them.
+
+    The token is asked for, or read from --token-file, HELIOSTAT_TOKEN or stdin, so that it is never in the list of
+    processes. The profile (--profile, else "default") becomes the current one; its file is readable by you alone.
+    """
+    from dataclasses import replace
+
+    from heliostat.client import Client, credentials
+
+    from ..exits import ExitCode
+    from ..failures import Failure
+    from ..output import Card, emit
+
+    name = app.profile or os.environ.get("HELIOSTAT_PROFILE") or "default"
+    if forget:
+        if not credentials.remove_profile(name):
+            raise Failure(f"no profile is named {name!r}", code=ExitCode.NOT_FOUND)
+        emit(app, {"profile": name, "forgotten": True}, lambda: Card(f"profile {name} is forgotten", ()))
+        return
+    endpoint = app.endpoint or os.environ.get("HELIOSTAT_ENDPOINT") or _asked_endpoint()
+    token = _token(token_file)
+    os.environ.pop("HELIOSTAT_PROFILE", None)  # it names the profile to write, which need not exist yet
+    with Client(endpoint, token, app.workspace, ca=str(ca.resolve()) if ca else None, retries=0) as client:
+        me = client.me()
+        workspace = _workspace(me, client.credentials.workspace, required=app.workspace)
+        found = replace(client.credentials, workspace=workspace)
+    path = credentials.save_profile(name, found)
+    document = {
+        "profile": name,
+        "endpoint": found.endpoint,
+        "principal": me.name,
+        "workspace": workspace,
+        "file": str(path),
+    }
+    fields = (("endpoint", found.endpoint), ("workspace", workspace or "none yet"), ("kept in", str(path)))
+    emit(app, document, lambda: Card(f"logged in as {me.name}, profile {name}", fields))
+
+
+def _asked_endpoint() -> str:
+    if not sys.stdin.isatty():
+        raise click.UsageError("say which server: --endpoint URL")
+    found: str = click.prompt("Endpoint", default="http://127.0.0.1:8600", err=True)
+    return found
+
+
+def _token(file: Path | None) -> str:
+    if file is not None:
+        try:
+            token = file.read_text().strip()
+        except OSError as error:
+            raise click.BadParameter(f"cannot read {file}: {error.strerror}", param_hint="--token-file") from error
+    elif os.environ.get("HELIOSTAT_TOKEN"):
+        token = os.environ["HELIOSTAT_TOKEN"]
+    elif sys.stdin.isatty():
+        token = click.prompt("Token", hide_input=True, err=True)
+    else:
+        token = sys.stdin.readline().strip()
+    if not token:
+        raise click.UsageError("no token was given; make one on the server with: heliostat key create")
+    return str(token)
+
+
+def _workspace(me: Me, kept: str | None, *, required: str | None) -> str | None:
+    """The workspace to remember: the one asked for, the one kept before, or the only one."""
+    mine = [row.id for row in me.workspaces]
+    if required is not None:
+        if required not in mine:
+            raise click.BadParameter(f"{me.name} has no role in {required}", param_hint="--workspace")
+        return required
+    if kept in mine:
+        return kept
+    if len(mine) > 1:
+        names = ", ".join(f"{row.id} ({row.name})" for row in me.workspaces)
+        raise click.UsageError(f"say which workspace to work in: --workspace ID; yours are: {names}")
+    return mine[0] if mine else None

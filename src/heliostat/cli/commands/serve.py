@@ -1,0 +1,118 @@
+"""``heliostat serve``: the server. The only command that imports it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..app import App, pass_app
+from ..framework import Command
+
+if TYPE_CHECKING:
+    from heliostat.server import Running
+
+
+@click.command(
+    cls=Command,
+    examples="""
+        heliostat serve
+        heliostat serve --home /srv/heliostat --port 9000
+        heliostat serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem --public-url https://ray.example.com
+        heliostat serve --database-url postgresql+psycopg://heliostat@db/heliostat
+    """,
+)
+@click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of everything it keeps [HELIOSTAT_HOME] (your data folder).",
+)
+@click.option("--host", metavar="ADDRESS", help="Address to listen on [HELIOSTAT_HOST] (127.0.0.1).")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), metavar="PORT", help="0 takes a free one [HELIOSTAT_PORT] (8600)."
+)
+@click.option(
+    "--database-url", metavar="URL", help="SQLAlchemy URL [HELIOSTAT_DATABASE_URL] (SQLite in the home folder)."
+)
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="TOML file [HELIOSTAT_CONFIG] (config.toml in the home folder, if it is there).",
+)
+@click.option(
+    "--tls-cert", type=click.Path(dir_okay=False, path_type=Path), help="Certificate chain, PEM [HELIOSTAT_TLS_CERT]."
+)
+@click.option(
+    "--tls-key", type=click.Path(dir_okay=False, path_type=Path), help="Its private key, PEM [HELIOSTAT_TLS_KEY]."
+)
+@click.option("--public-url", metavar="URL", help="Where users reach it, behind a proxy [HELIOSTAT_PUBLIC_URL].")
+@click.option(
+    "--gateway-domain",
+    metavar="NAME",
+    help="Clusters answer at c-<id>.NAME [HELIOSTAT_GATEWAY_DOMAIN] (localhost with the port).",
+)
+@click.option(
+    "--insecure", is_flag=True, default=None, help="Allow plain http beyond this machine [HELIOSTAT_INSECURE]."
+)
+@click.option(
+    "--engine", type=click.Choice(["local", "simulated"]), help="What runs clusters [HELIOSTAT_ENGINE] (local)."
+)
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[HELIOSTAT_LOG_LEVEL] (info)."
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["auto", "console", "json"]),
+    help="[HELIOSTAT_LOG_FORMAT] (auto: lines on a terminal, JSON elsewhere).",
+)
+@click.option("-q", "--quiet", is_flag=True, help="No banner.")
+@click.option("--debug", is_flag=True, help="Show tracebacks [HELIOSTAT_DEBUG].")
+@pass_app
+def command(app: App, /, quiet: bool, debug: bool, **options: Any) -> None:  # fields of heliostat.config.Settings
+    """Run the server.
+
+    It runs until Ctrl-C or SIGTERM. Clusters outlive it: the next server on the same home folder finds them running.
+    The first start writes credentials.json, readable by you alone, which this program and the SDK find by themselves.
+    """
+    from pydantic import ValidationError
+
+    from heliostat.config import Settings
+    from heliostat.domain.errors import NotReady
+    from heliostat.server import run
+
+    from ..failures import Failure
+
+    app.debug, app.quiet = app.debug or debug, app.quiet or quiet
+    given = {key: value for key, value in options.items() if value is not None}
+    if "home" not in given and app.home is not None:
+        given["home"] = Path(app.home)
+    given |= {key: value.expanduser() for key, value in given.items() if isinstance(value, Path)}
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise click.UsageError(f"HELIOSTAT_{name.upper()}: {first['msg']}") from error
+    try:
+        run(settings, announce=lambda running: app.say(banner(running)))
+    except NotReady as error:
+        raise Failure(str(error)) from error
+
+
+def banner(running: Running) -> str:
+    """Where it answers, where its keys are, and how to go on."""
+    settings, address = running.server.settings, running.server.address
+    home = settings.home.absolute()
+    default = type(settings).model_fields["home"].get_default(call_default_factory=True)
+    prefix = "" if home == default or os.environ.get("HELIOSTAT_HOME") else f"HELIOSTAT_HOME={home} "
+    rows = (
+        ("answers at", address.url),
+        ("credentials", str(home / "credentials.json")),
+        ("go on with", f"{prefix}heliostat cluster create demo --workers 2"),
+        ("stop with", "Ctrl-C (clusters go on running)"),
+    )
+    lines = [click.style("heliostat is up", bold=True)]
+    lines += [f"  {click.style(name.ljust(11), dim=True)}  {text}" for name, text in rows]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,78 @@
+"""``heliostat workspace ...``: the places that clusters belong to."""
+
+from __future__ import annotations
+
+import click
+
+from ..app import App, pass_app, shared_options
+from ..framework import Command, Group, pass_name
+
+
+@click.group(
+    cls=Group,
+    examples="""
+        heliostat workspace list
+        heliostat workspace create vision
+    """,
+)
+@shared_options
+def command() -> None:
+    """See and create workspaces."""
+
+
+@command.command(
+    "list",
+    cls=Command,
+    examples="""
+        heliostat workspace list
+        heliostat workspace list -o json
+    """,
+)
+@click.option("--name", metavar="TEXT", help="Only those with this in their name.")
+@shared_options
+@pass_app
+def list_workspaces(app: App, name: str | None) -> None:
+    """List the workspaces that you have a role in; * marks the one that commands work in."""
+    from .. import tables
+    from ..output import emit
+
+    with app.client() as client:
+        rows = client.workspaces.list(name=name)
+        current = client.credentials.workspace or (rows[0].id if len(rows) == 1 and name is None else None)
+    emit(app, [dict(row.raw) for row in rows], lambda: tables.workspaces(rows, app.now(), current))
+
+
+@command.command("get", cls=Command, examples="heliostat workspace get w-0123456789abcdef")
+@pass_name("workspace", metavar="ID")
+@shared_options
+@pass_app
+def get(app: App, workspace: str) -> None:
+    """Show one workspace."""
+    from .. import tables
+    from ..output import emit
+
+    with app.client() as client:
+        row = client.workspaces.get(workspace)
+    emit(app, dict(row.raw), lambda: tables.workspaces([row], app.now(), None))
+
+
+@command.command(
+    "create",
+    cls=Command,
+    examples="""
+        heliostat workspace create vision
+        heliostat cluster list --workspace w-0123456789abcdef
+    """,
+)
+@click.argument("name")
+@shared_options
+@pass_app
+def create(app: App, name: str) -> None:
+    """Create a workspace with its root_queue; takes an installation admin."""
+    from .. import tables
+    from ..output import emit
+
+    with app.client() as client:
+        row = client.workspaces.create(name)
+    emit(app, dict(row.raw), lambda: tables.workspaces([row], app.now(), None))
+    app.say(f"work in it with: --workspace {row.id}, or HELIOSTAT_WORKSPACE={row.id}")

@@ -1,0 +1,76 @@
+"""What went wrong, as a sentence, a remedy and an exit code."""
+
+from __future__ import annotations
+
+from typing import IO, Any
+
+import click
+
+from heliostat.client import errors
+
+from .exits import ExitCode
+
+
+class Failure(click.ClickException):
+    """An error for the user. ``remedy`` is a command or a sentence that says what to do."""
+
+    def __init__(self, message: str, *, code: ExitCode = ExitCode.FAILED, remedy: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.remedy = remedy
+
+    def show(self, file: IO[Any] | None = None) -> None:  # click's own signature
+        lines = self.message.strip().splitlines() or ["unknown error"]
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {lines[0]}", file=file, err=True)
+        for line in lines[1:]:
+            click.echo(f"  {line}", file=file, err=True)
+        if self.remedy:
+            click.echo(f"  {click.style('->', bold=True)} {self.remedy}", file=file, err=True)
+
+
+EXIT_CODES: tuple[tuple[type[errors.HeliostatError], ExitCode, str], ...] = (
+    (errors.ClusterFailed, ExitCode.FAILED, "heliostat cluster why NAME tells the cause"),
+    (
+        errors.DeadlineExceeded,
+        ExitCode.TIMEOUT,
+        "it goes on in the server; look again with: heliostat cluster get NAME --watch",
+    ),
+    (errors.NoCredentials, ExitCode.NOT_PERMITTED, ""),
+    (errors.NotRunning, ExitCode.CONFLICT, "heliostat cluster start NAME"),
+    (errors.InvalidRequest, ExitCode.USAGE, ""),
+    (errors.NotFound, ExitCode.NOT_FOUND, ""),
+    (errors.Conflict, ExitCode.CONFLICT, ""),
+    (errors.AlreadyExists, ExitCode.CONFLICT, ""),
+    (errors.IdempotencyMismatch, ExitCode.CONFLICT, ""),
+    (errors.QuotaExceeded, ExitCode.CONFLICT, ""),
+    (errors.Unauthenticated, ExitCode.NOT_PERMITTED, "log in again with: heliostat login"),
+    (errors.Forbidden, ExitCode.NOT_PERMITTED, "ask an owner of the workspace for the role"),
+    (errors.Unavailable, ExitCode.UNREACHABLE, "is the server up? start one with: heliostat serve, or see --endpoint"),
+    (errors.Throttled, ExitCode.FAILED, "wait a moment, then try again"),
+    (errors.NotReady, ExitCode.FAILED, ""),
+    (errors.ServerError, ExitCode.FAILED, "this is a defect of the server; its log has more under the request id"),
+)
+"""Exit code and remedy by class of error; the first that fits is taken. An empty remedy: the message has it."""
+
+
+def explained(error: Exception) -> Failure:
+    """The failure to show for an exception. What is not meant for users becomes a request to report it."""
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, errors.HeliostatError):
+        return _told(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return Failure(f"{error.filename}: {error.strerror}")
+    return Failure(
+        f"{type(error).__name__}: {error}",
+        remedy="this is a defect of the heliostat program; run it again with --debug and report what it prints",
+    )
+
+
+def _told(error: errors.HeliostatError) -> Failure:
+    fitting = ((code, remedy) for kind, code, remedy in EXIT_CODES if isinstance(error, kind))
+    code, remedy = next(fitting, (ExitCode.FAILED, ""))
+    message = str(error)
+    if error.request_id and isinstance(error, errors.ServerError):
+        message += f"\nrequest id {error.request_id}"
+    return Failure(message, code=code, remedy=remedy)

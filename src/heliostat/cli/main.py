@@ -1,0 +1,102 @@
+"""The root of the command line and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from .app import App, shared_options
+from .exits import ExitCode
+from .framework import Group, Late
+
+COMMANDS = {
+    "Begin": {
+        "demo": Late("heliostat.cli.commands.demo", "Show all of it once: server, cluster, job, and away again."),
+        "serve": Late("heliostat.cli.commands.serve", "Run the server."),
+        "login": Late("heliostat.cli.commands.login", "Check an endpoint and a token, and remember them."),
+    },
+    "Work": {
+        "cluster": Late(
+            "heliostat.cli.commands.cluster", "Create, watch, change, start, stop and delete Ray clusters."
+        ),
+        "release": Late("heliostat.cli.commands.release", "See the Ray and Python versions on offer and prepare them."),
+    },
+    "Administer": {
+        "workspace": Late("heliostat.cli.commands.workspace", "See and create workspaces."),
+        "queue": Late("heliostat.cli.commands.queue", "See the shares of capacity in a workspace."),
+        "key": Late("heliostat.cli.commands.key", "Create, list and revoke API tokens and access keys."),
+    },
+    "Tools": {
+        "completion": Late("heliostat.cli.commands.completion", "Print the completion script for your shell."),
+        "version": Late("heliostat.cli.commands.version", "Show the versions of this program and of the server."),
+    },
+}
+
+EXIT_CODES = "\n".join(f"{code:>3}  {code.meaning}" for code in ExitCode)
+
+
+@click.command(
+    cls=Group,
+    sections=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog=f"\b\nExit codes:\n{EXIT_CODES}",
+    examples="""
+        heliostat demo
+        heliostat serve
+        heliostat cluster create training --workers 2 --cpu 2 --memory 4Gi
+        heliostat cluster list --watch
+        heliostat cluster why training
+    """,
+)
+@shared_options
+def root() -> None:
+    """Ray clusters on your own machines, through the APIs you already use.
+
+    Results go to stdout, everything else to stderr. Options given before the command hold for it, too.
+    """
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code. Prints every error itself, with the remedy."""
+    app = App()
+    try:
+        result = root.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="heliostat",
+            complete_var="_HELIOSTAT_COMPLETE",
+            standalone_mode=False,
+            obj=app,
+        )
+        return result if isinstance(result, int) else ExitCode.OK
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        return ExitCode.INTERRUPTED
+    except click.UsageError as error:
+        error.show()
+        return ExitCode.USAGE
+    except BrokenPipeError:
+        # The reader has seen enough. Python would complain about stdout once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except Exception as error:  # noqa: BLE001 - the top-level boundary: every error becomes a sentence and a code
+        from .failures import explained
+
+        if app.debug:
+            import traceback
+
+            traceback.print_exception(error, file=sys.stderr)
+        failure = explained(error)
+        failure.show()
+        return failure.code
+
+
+def main() -> None:
+    """Entry point of the program ``heliostat``."""
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

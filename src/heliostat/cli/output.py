@@ -1,0 +1,141 @@
+"""Results on stdout: tables and cards for people, JSON and YAML for programs.
+
+A table is data first (:class:`Table`), so that one content serves a terminal (colours, cut to its width) and a pipe
+(plain columns, nothing cut, no colours).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+
+from .app import App, Format
+
+STATE_COLOURS = {
+    "Running": "green", "alive": "green", "ready": "green",
+    "Starting": "yellow", "Stopping": "yellow", "starting": "yellow", "pending": "yellow", "building": "yellow",
+    "Error": "red", "failed": "red", "exited": "red", "warning": "yellow",
+    "Stopped": "bright_black", "absent": "bright_black", "revoked": "bright_black", "expired": "bright_black",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under headings. The last column takes what is left of the width."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    empty: str = ""
+    """What to say to people, on stderr, when there is no row."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One thing: a heading, named lines, and further blocks of text."""
+
+    title: str
+    fields: tuple[tuple[str, str], ...]
+    blocks: tuple[tuple[str, tuple[str, ...]], ...] = field(default=())
+
+
+View = Callable[[], Table | Card]
+
+
+def emit(app: App, document: Any, view: View) -> None:
+    """Print a result: ``document`` (plain JSON values) for programs, ``view()`` for people."""
+    if app.output is Format.TABLE:
+        seen = view()
+        if isinstance(seen, Card):
+            print_card(seen)
+        elif seen.rows:
+            print_table(seen)
+        elif seen.empty:
+            app.say(seen.empty)
+    else:
+        click.echo(serialised(document, app.output), nl=False)
+
+
+def serialised(document: Any, form: Format) -> str:
+    """JSON with two blanks of indent, or block-style YAML; keys in the order given, a newline at the end."""
+    if form is Format.JSON:
+        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    import yaml
+
+    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, default_flow_style=False, width=100)
+    return text
+
+
+def stream(app: App, document: Any) -> None:
+    """Print one of several results of a watch: a JSON line, or a YAML document that begins with ``---``."""
+    if app.output is Format.JSON:
+        click.echo(json.dumps(document, ensure_ascii=False))
+    else:
+        click.echo("---\n" + serialised(document, Format.YAML), nl=False)
+    sys.stdout.flush()
+
+
+def plain_lines(table: Table, *, heading: bool = True) -> list[str]:
+    """The table as aligned text, two blanks between columns."""
+    rows = [table.columns, *table.rows] if heading else list(table.rows)
+    widths = [max(len(row[index]) for row in [table.columns, *table.rows]) for index in range(len(table.columns))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def print_table(table: Table) -> None:
+    if not sys.stdout.isatty():
+        click.echo("\n".join(plain_lines(table)))
+        return
+    from rich.console import Console
+
+    Console(highlight=False).print(rich_table(table))
+
+
+def rich_table(table: Table) -> Any:  # a rich Table; rich is not imported at the top of this module
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    last = len(table.columns) - 1
+    for index, column in enumerate(table.columns):
+        drawn.add_column(column, no_wrap=True, overflow="ellipsis", ratio=1 if index == last else None)
+    for row in table.rows:
+        drawn.add_row(*(Text(cell, style=STATE_COLOURS.get(cell, "")) for cell in row))
+    return drawn
+
+
+def print_card(card: Card) -> None:
+    width = max((len(name) for name, _ in card.fields), default=0)
+    head, _, state = card.title.partition("  ")
+    word = state.split(" ", 1)[0].rstrip(",:")
+    colour = STATE_COLOURS.get(word)
+    click.echo(click.style(head, bold=True) + (f"  {click.style(state, fg=colour)}" if state else ""))
+    for name, text in card.fields:
+        first, *rest = text.splitlines() or [""]
+        click.echo(f"  {click.style(name.ljust(width), dim=True)}  {first}".rstrip())
+        for line in rest:
+            click.echo(f"  {'':{width}}  {line}")
+    for title, lines in card.blocks:
+        click.echo(click.style(f"\n{title}", bold=True))
+        for line in lines:
+            click.echo(f"  {line}")
+
+
+def first_line(text: str) -> str:
+    return text.strip().splitlines()[0] if text.strip() else ""
+
+
+def without_secrets(document: Mapping[str, Any], hide: Sequence[str] = ("submit_token",)) -> dict[str, Any]:
+    """A copy in which the named keys, at any depth, are null."""
+
+    def cleaned(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: None if key in hide else cleaned(part) for key, part in value.items()}
+        return [cleaned(part) for part in value] if isinstance(value, list) else value
+
+    found: dict[str, Any] = cleaned(document)
+    return found

@@ -1,0 +1,192 @@
+"""What a wait shows: every step of a start with the time it took, redrawn on a terminal, one line per fact on a pipe.
+
+The server tells how long each step has lasted; between two reports the clock of this machine carries on, so that the
+two clocks need not agree.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import click
+
+from .app import App
+from .durations import seconds
+
+if TYPE_CHECKING:
+    from heliostat.client.models import ClusterInfo
+
+STEPS = ("queued", "environment", "head", "workers")
+"""In this order; head and workers overlap. ``up`` is their end and ``failed`` is told by the message."""
+SILENCE_SECONDS = 15.0
+"""A pipe hears of a step that is still going on this often."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One step on the screen."""
+
+    step: str
+    state: str
+    """``done``, ``going``, ``waiting`` or ``failed``."""
+    elapsed: float
+    detail: str
+
+
+def lines(info: ClusterInfo, since_report: float) -> list[Line]:
+    """The steps of the present start, ``since_report`` seconds after the server told of it."""
+    rows = {row.step: row for row in info.instance.steps} if info.instance is not None else {}
+    found = []
+    for step in STEPS:
+        row = rows.get(step)
+        if row is None:
+            found.append(Line(step, "waiting", 0.0, ""))
+        elif row.ended_at is not None:
+            found.append(Line(step, "done", row.elapsed_seconds, row.detail))
+        else:
+            state = "failed" if info.state == "Error" else "going"
+            found.append(Line(step, state, row.elapsed_seconds + since_report, row.detail))
+    return found
+
+
+def count(info: ClusterInfo) -> str:
+    """``2 of 3 nodes up``."""
+    return f"{info.instance.nodes_up} of {info.instance.nodes_wanted} nodes up" if info.instance is not None else ""
+
+
+class Board(Protocol):
+    """Where progress is shown, as a context manager around the wait."""
+
+    def show(self, info: ClusterInfo) -> None:
+        """Here is what the server told just now."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def board(app: App, title: str) -> Board:
+    """The board that fits where stderr leads: lively on a terminal, lines on a pipe, nothing with ``--quiet``."""
+    if app.quiet:
+        return NoBoard()
+    return LiveBoard(title) if app.lively else LineBoard(title)
+
+
+class NoBoard:
+    def show(self, info: ClusterInfo) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+class LineBoard(NoBoard):
+    """For pipes and logs: a line when a step begins, has news after a while, or ends."""
+
+    def __init__(
+        self,
+        title: str,
+        *,
+        write: Callable[[str], None] = lambda text: click.echo(text, err=True),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._title = title
+        self._write = write
+        self._clock = clock
+        self._told: dict[str, tuple[str, str]] = {}
+        self._last = 0.0
+        self._state = ""
+
+    def __enter__(self) -> Self:
+        self._write(self._title)
+        return self
+
+    def show(self, info: ClusterInfo) -> None:
+        now = self._clock()
+        for line in lines(info, 0.0):
+            before = self._told.get(line.step, ("waiting", ""))
+            changed = line.state != before[0]
+            news = line.state == "going" and line.detail != before[1] and now - self._last >= SILENCE_SECONDS
+            if changed or news:
+                self._told[line.step] = (line.state, line.detail)
+                self._last = now
+                detail = f"  {line.detail}" if line.detail else ""
+                took = f"{seconds(line.elapsed):>10}" if line.state != "going" or news else f"{'...':>10}"
+                self._write(f"  {line.step:<12}{took}{detail}")
+        if info.state != self._state:
+            self._state = info.state
+            nodes = count(info) if info.state in ("Running", "Stopping") else ""
+            self._write(f"  {info.state.lower():<12}{'':>10}  {nodes}".rstrip())
+
+
+class LiveBoard(NoBoard):
+    """For terminals: the steps, redrawn in place until the wait ends."""
+
+    def __init__(self, title: str, *, clock: Callable[[], float] = time.monotonic, console: Any = None) -> None:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.spinner import Spinner
+
+        self._title = title
+        self._clock = clock
+        self._began = clock()
+        self._info: ClusterInfo | None = None
+        self._heard = self._began
+        self._spinner = Spinner("dots", style="cyan")
+        self._console = console or Console(stderr=True, highlight=False)
+        self._live = Live(
+            console=self._console, get_renderable=self.draw, refresh_per_second=8, transient=False,
+            redirect_stdout=False, redirect_stderr=False,
+        )  # fmt: skip
+
+    def show(self, info: ClusterInfo) -> None:
+        self._info, self._heard = info, self._clock()
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def draw(self) -> Any:  # a rich renderable; rich is not imported at the top of this module
+        from rich.table import Table
+        from rich.text import Text
+
+        now = self._clock()
+        grid = Table.grid(padding=(0, 1, 0, 0))
+        grid.add_column(width=3, justify="right")
+        grid.add_column(min_width=12)
+        grid.add_column(min_width=9, justify="right")
+        grid.add_column(overflow="ellipsis", no_wrap=True)
+        info = self._info
+        told = lines(info, now - self._heard) if info is not None else []
+        for line in told if any(line.state != "waiting" for line in told) else []:
+            mark: Any = {"done": Text("✓", "green"), "failed": Text("✗", "red"), "waiting": Text("·", "dim")}.get(
+                line.state, self._spinner
+            )
+            style = "dim" if line.state == "waiting" else ""
+            elapsed = "" if line.state == "waiting" else seconds(line.elapsed)
+            grid.add_row(mark, Text(line.step, style), Text(elapsed, style), Text(f" {line.detail}", "dim"))
+        head = Text.assemble((self._title, "bold"), "  ", (seconds(now - self._began), "dim"))
+        if info is not None and info.state in ("Starting", "Running"):
+            head.append(f"  {count(info)}", style="green" if info.state == "Running" else "")
+        elif info is not None:
+            head.append(f"  {info.state.lower()}", style="red" if info.state == "Error" else "")
+        whole = Table.grid()
+        whole.add_row(head)
+        whole.add_row(grid)
+        return whole
