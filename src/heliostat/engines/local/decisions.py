@@ -161,7 +161,9 @@ def decide(facts: Facts, rules: LocalSettings) -> Decision:
         return Decision(tuple(steps), again=0.0)
     due = [node for node in record.nodes if not node.launched_at and node.not_before <= facts.now]
     if due:
-        return Decision(_starts(facts, due), _again(facts), _trouble(facts))
+        begun = _starts(facts, due)
+        starting = any(isinstance(step, Start) for step in begun)
+        return Decision(begun, POLL_SECONDS if starting else _again(facts), _trouble(facts))
     return Decision((), _again(facts), _trouble(facts))
 
 

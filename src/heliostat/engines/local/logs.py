@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from heliostat_node.protocol import LOG_FILE
 
 SESSION = "s"
-LINES = 12
-READ_BYTES = 8192
+LINES = 10
+LINE_CHARACTERS = 400
+READ_BYTES = 16384
+
+_SERIOUS = re.compile(r"^\[[^\]]* [WEFC] \d+ \d+\]")
+"""What Ray's own format marks as a warning or worse; the rest of an .out file is chatter."""
 
 
 def tail_of_node(directory: Path, temp: Path) -> str:
@@ -17,21 +22,25 @@ def tail_of_node(directory: Path, temp: Path) -> str:
     logs = temp / SESSION / "logs"
     parts = []
     for path in (directory / LOG_FILE, *(_written(logs, name) for name in ("gcs_server", "raylet"))):
-        text = tail(path)
-        if text:
-            parts.append(f"--- {path.name} ends with ---\n{text}")
+        lines = tail(path)
+        if path.suffix == ".out":
+            lines = [line for line in lines if _SERIOUS.match(line)]
+        if lines:
+            parts.append(
+                f"--- {path.name} ends with ---\n" + "\n".join(line[:LINE_CHARACTERS] for line in lines[-LINES:])
+            )
     return "\n".join(parts)
 
 
-def tail(path: Path, lines: int = LINES) -> str:
-    """The last lines of a text file; empty when it is not there."""
+def tail(path: Path) -> list[str]:
+    """The last lines of a text file; none when it is not there."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - READ_BYTES))
             text = file.read().decode(errors="replace")
     except OSError:
-        return ""
-    return "\n".join(text.rstrip().splitlines()[-lines:])
+        return []
+    return text.rstrip().splitlines()
 
 
 def _written(logs: Path, name: str) -> Path:

@@ -90,7 +90,8 @@ def _node(node: NodeRecord, facts: Facts) -> NodeObservation:
 def _state(node: NodeRecord, seen: Seen, failed: bool) -> NodeState:
     if seen.registered:
         return NodeState.ALIVE
-    if seen.alive:
+    asked = node.launched_at and not node.pid and not node.message and seen.status is None
+    if seen.alive or (asked and not failed):
         return NodeState.STARTING
     return NodeState.EXITED if failed or node.launched_at else NodeState.PENDING
 

@@ -113,11 +113,10 @@ class Supervisor:
         self._doomed.set()
 
     def observe(self) -> Observation:
-        """What there is now: the processes are looked at again, the rest is as last noted."""
-        self._facts = self._look()
-        noted_now = dataclasses.replace(self._facts, record=noted(self._facts))
+        """What there is now. What is told is noted first, so that a later observation cannot contradict it."""
+        self._look_and_note()
         trouble = "; ".join(part for part in (self._trouble, self._health_trouble) if part)
-        return observation(noted_now, trouble, self._details)
+        return observation(self._facts, trouble, self._details)
 
     def save(self, record: InstanceRecord) -> None:
         """Replace the record, in memory and on disk."""
@@ -158,9 +157,7 @@ class Supervisor:
     async def _round(self) -> float | None:
         """Look, note, decide, perform. Seconds until the next round at the latest; None = when something happens."""
         self._wake.clear()
-        self._facts = self._look()
-        self.save(noted(self._facts))
-        self._facts = dataclasses.replace(self._facts, record=self._record)
+        self._look_and_note()
         self._watch_processes()
         if not self._applied:
             return self._health_wait()
@@ -173,6 +170,12 @@ class Supervisor:
             self._give_turn_back()
         waits = [wait for wait in (decision.again, self._health_wait()) if wait is not None]
         return min(waits, default=None)
+
+    def _look_and_note(self) -> None:
+        self._facts = self._look()
+        if not self.doomed:
+            self.save(noted(self._facts))
+            self._facts = dataclasses.replace(self._facts, record=self._record)
 
     def _look(self) -> Facts:
         launched = [node for node in self._record.nodes if node.launched_at]
