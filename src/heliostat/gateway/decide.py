@@ -68,6 +68,8 @@ class Allow:
     """Replace all values of these; what else must go is :func:`.headers.to_head`'s list."""
     cluster: ClusterId
     instance: InstanceId
+    credential: Credential
+    """For asking again what it opens while a stream is open; never sent on."""
     needs: Role
     """What the caller's role must still include for an open stream to stay open."""
 
@@ -96,19 +98,20 @@ def decide(reading: Reading, access: Access | None, settings: GatewaySettings) -
     if refusal is not None:
         return _say(request, place.form, settings, 403, "cross_origin", "Refused", refusal)
     if (
-        access is None
-        or credential is None
-        or (credential.source is Source.COOKIE and access.purpose is not Purpose.SESSION)
+        credential is not None
+        and credential.source is Source.COOKIE
+        and access
+        and access.purpose is not Purpose.SESSION
     ):
         access = None
     if rule.need is Need.OURS:
         return _log_in(reading, access, settings)
-    if access is None:
-        return _nobody(reading, settings)
+    if credential is None or access is None:
+        return nobody(reading, settings)
     if place.path == "":
         query = f"?{place.query}" if place.query else ""
         return _redirect(308, f"{PATH_PREFIX}{place.cluster}/{query}", place.form, settings)
-    if credential is not None and credential.source is Source.QUERY and request.navigation and access.route is not None:
+    if credential.source is Source.QUERY and request.navigation and access.route is not None:
         query = f"?{place.query}" if place.query else ""
         return _redirect(303, place.path + query, place.form, settings, session=access)
     if rule.need is Need.NEVER:
@@ -119,7 +122,7 @@ def decide(reading: Reading, access: Access | None, settings: GatewaySettings) -
         return _say(request, place.form, settings, 403, "forbidden", "Not allowed", sentence)
     if access.route is None:
         return _not_up(reading, access, settings)
-    return _allow(reading, access, access.route)
+    return _allow(reading, access, access.route, credential)
 
 
 def session_cookie(session: str, settings: GatewaySettings) -> tuple[str, str]:
@@ -139,6 +142,16 @@ def head_failed(
     return _say(request, form, settings, 504 if late else 502, "head_failed", "The cluster does not answer", sentence)
 
 
+def head_refused(
+    request: GatewayRequest, form: Form, cluster: ClusterId, settings: GatewaySettings, status: int
+) -> Answer:
+    """The answer when the head refuses a websocket: its own status when that is about the request (no such job)."""
+    if status not in (400, 403, 404, 405, 429):
+        return head_failed(request, form, cluster, settings, late=False)
+    sentence = f"Cluster {cluster} refused with status {status}" + (": there is no such job." if status == 404 else ".")
+    return _say(request, form, settings, status, "head_refused", "Refused by the cluster", sentence)
+
+
 def upload_stalled(request: GatewayRequest, form: Form, settings: GatewaySettings) -> Answer:
     """The answer when a client stops in the middle of its upload."""
     return _say(request, form, settings, 408, "timeout", "Too slow", "The request's body did not arrive in time.")
@@ -150,7 +163,27 @@ def broken(request: GatewayRequest, settings: GatewaySettings) -> Answer:
     return _say(request, Form.ROOT, settings, 500, "internal", "Internal error", sentence)
 
 
-def _allow(reading: Reading, access: Access, route: Route) -> Allow:
+def nobody(reading: Reading, settings: GatewaySettings) -> Answer:
+    """Nobody known, or nobody with a role there: one answer for both, so that it tells nothing."""
+    request, place = reading.request, reading.place
+    extra = ""
+    if place.form is Form.HOST:
+        extra = pages.login_form()
+        sentence = _WRONG_TOKEN if reading.credential else "Open this cluster with its dashboard link, or give a token."
+    elif place.form is Form.PATH and request.navigation:
+        extra = pages.link(f"{settings.scheme}://c-{place.cluster}.{settings.domain}/")
+        sentence = "This address is for programs, which send a token in a header. In a browser open:"
+    else:
+        sentence = (
+            "No valid token for this cluster. Send a submit token in the header 'ray-token', or an API token as "
+            "'Authorization: Bearer <token>' (with the address ending in /c/<cluster>) or as 'Bearer <token>~<cluster>'. "
+            "Submit tokens end when the cluster stops."
+        )
+    answer = _say(request, place.form, settings, 401, "unauthenticated", "Who are you?", sentence, extra)
+    return _with(answer, ("www-authenticate", 'Bearer realm="heliostat"'))
+
+
+def _allow(reading: Reading, access: Access, route: Route, credential: Credential) -> Allow:
     bearer = ("authorization", f"Bearer {route.ray_token.reveal()}")
     masked = reading.rule.need is Need.MASKED and not access.role.includes(Role.EDITOR)
     return Allow(
@@ -160,6 +193,7 @@ def _allow(reading: Reading, access: Access, route: Route) -> Allow:
         set_headers=(bearer, ("user-agent", BROWSER_NAME)) if masked else (bearer,),
         cluster=route.cluster,
         instance=route.instance,
+        credential=credential,
         needs=_needed(reading, access),
     )
 
@@ -200,26 +234,6 @@ _WRONG_TOKEN = (
     "This token does not open this cluster. Links and submit tokens end when the cluster stops, links also after an hour; "
     "fresh ones are shown by: heliostat cluster get <cluster>"
 )
-
-
-def _nobody(reading: Reading, settings: GatewaySettings) -> Answer:
-    """Nobody known, or nobody with a role there: one answer for both, so that it tells nothing."""
-    request, place = reading.request, reading.place
-    extra = ""
-    if place.form is Form.HOST:
-        extra = pages.login_form()
-        sentence = _WRONG_TOKEN if reading.credential else "Open this cluster with its dashboard link, or give a token."
-    elif place.form is Form.PATH and request.navigation:
-        extra = pages.link(f"{settings.scheme}://c-{place.cluster}.{settings.domain}/")
-        sentence = "This address is for programs, which send a token in a header. In a browser open:"
-    else:
-        sentence = (
-            "No valid token for this cluster. Send a submit token in the header 'ray-token', or an API token as "
-            "'Authorization: Bearer <token>' (with the address ending in /c/<cluster>) or as 'Bearer <token>~<cluster>'. "
-            "Submit tokens end when the cluster stops."
-        )
-    answer = _say(request, place.form, settings, 401, "unauthenticated", "Who are you?", sentence, extra)
-    return _with(answer, ("www-authenticate", 'Bearer realm="heliostat"'))
 
 
 _NOT_UP = {

@@ -1,7 +1,8 @@
 """Headers in both directions: what a head may see of a request, and what a browser may see of a head's answer.
 
 Heads run users' code. So a head gets no credential of a user and no cookie at all (Ray needs none), and an answer loses
-whatever reaches beyond the page itself: cookies, redirects' relatives, service-worker scopes, other origins' permissions.
+whatever reaches beyond the page itself: cookies, ways to another address, service-worker scopes, permissions for other
+origins.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ REMOVED_FROM_REQUESTS = _names(
 REMOVED_PREFIXES = ("x-forwarded-", "x-envoy-", "x-heliostat-", "sec-websocket-")
 REMOVED_FROM_ANSWERS = _names(
     "set-cookie set-cookie2 service-worker-allowed clear-site-data strict-transport-security public-key-pins alt-svc nel "
-    "report-to reporting-endpoints refresh www-authenticate authentication-info server date via "
+    "report-to reporting-endpoints refresh location www-authenticate authentication-info server date via "
     "x-frame-options x-content-type-options referrer-policy cross-origin-opener-policy cross-origin-resource-policy"
 )
 _ANSWER_PREFIXES = ("access-control-",)
