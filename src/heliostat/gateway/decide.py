@@ -97,13 +97,9 @@ def decide(reading: Reading, access: Access | None, settings: GatewaySettings) -
     refusal = browser.refusal(request, place, credential, settings)
     if refusal is not None:
         return _say(request, place.form, settings, 403, "cross_origin", "Refused", refusal)
-    if (
-        credential is not None
-        and credential.source is Source.COOKIE
-        and access
-        and access.purpose is not Purpose.SESSION
-    ):
-        access = None
+    from_cookie = credential is not None and credential.source is Source.COOKIE
+    if from_cookie and access is not None and access.purpose is not Purpose.SESSION:
+        access = None  # a link or a token that somebody put into a cookie
     if rule.need is Need.OURS:
         return _log_in(reading, access, settings)
     if credential is None or access is None:

@@ -20,6 +20,7 @@ from .decide import (
     decide,
     head_failed,
     head_refused,
+    nobody,
     read,
     session_cookie,
     upload_stalled,
