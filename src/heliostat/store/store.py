@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, select
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from ..domain.errors import NotReady, Unavailable
 from .database import Database, database
 from .migrate import migrate
 from .schema import installation
@@ -17,7 +19,7 @@ from .settings import StoreSettings
 from .shared import Shared
 from .statements import insert_new
 from .transaction import Transaction
-from .workers import Workers
+from .workers import Workers, reason
 
 T = TypeVar("T")
 
@@ -63,9 +65,17 @@ class Store:
 
 def _open(settings: StoreSettings) -> Store:
     opened = database(settings)
-    with opened.migrating() as connection:
-        migrate(connection)
-        sealer = _sealer(connection, settings.master_key)
+    try:
+        with opened.migrating() as connection:
+            migrate(connection)
+            sealer = _sealer(connection, settings.master_key)
+    except OperationalError as error:
+        raise Unavailable(f"the database cannot be opened: {reason(error)}") from error
+    except ProgrammingError as error:
+        raise NotReady(
+            f"the database refuses to be set up: {reason(error)}; the user of the database URL must own the database, "
+            "or be allowed to create tables in its schema"
+        ) from error
     return Store(opened, sealer, settings)
 
 

@@ -70,7 +70,7 @@ class Workers:
                         raise
                     again = error.connection_invalidated and attempt == 0
                 if not again:
-                    raise Unavailable(f"the database did not do it: {_reason(error)}") from error
+                    raise Unavailable(f"the database did not do it: {reason(error)}") from error
             attempt += 1
             time.sleep(random.uniform(0, min(0.002 * 2**attempt, 0.1)))
 
@@ -106,5 +106,6 @@ class Workers:
             held[0].close()
 
 
-def _reason(error: DBAPIError) -> str:
+def reason(error: DBAPIError) -> str:
+    """What the database said, without the statement and its values."""
     return str(error.orig).strip().partition("\n")[0]
