@@ -1,0 +1,1 @@
+"""The public shapes: ``bodies`` reads and checks what comes in, ``answers`` describes what goes out."""

@@ -1,0 +1,276 @@
+"""What answers look like, for the OpenAPI document. ``documents`` writes them; a test compares the two."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from .base import Answer
+
+
+class Problem(Answer):
+    """What went wrong (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    code: str = Field(description="Stable word for programs.", examples=["already_exists"])
+    detail: str = Field(description="For people: what is wrong and what to do.")
+    path: str | None = Field(description="The field that is wrong.", examples=["workers[1].min_replicas"])
+    retry: Literal["never", "later"]
+    request_id: str
+
+
+class ShapeAnswer(Answer):
+    cpu: str = Field(examples=["1"])
+    memory: str = Field(examples=["2Gi"])
+    gpu: str | None
+    queue: str
+    env: dict[str, str]
+    ray_start_params: str
+    release: str | None
+
+
+class WorkerGroupAnswer(ShapeAnswer):
+    name: str
+    replicas: int
+    min_replicas: int | None
+    max_replicas: int | None
+    type: str
+
+
+class AutoscalingAnswer(Answer):
+    enabled: bool
+    idle_timeout_seconds: int | None
+
+
+class FaultToleranceAnswer(Answer):
+    enabled: bool
+    redis_url: str
+    redis_username: str
+
+
+class SpecAnswer(Answer):
+    """A definition in the form that create takes."""
+
+    name: str
+    description: str
+    release: str
+    head: ShapeAnswer
+    workers: list[WorkerGroupAnswer]
+    autoscaling: AutoscalingAnswer
+    fault_tolerance: FaultToleranceAnswer | None
+    network_service: str | None
+    volumes: list[str]
+    labels: dict[str, str]
+
+
+class StepAnswer(Answer):
+    step: Literal["queued", "environment", "head", "workers", "up", "failed"]
+    started_at: datetime
+    ended_at: datetime | None
+    elapsed_seconds: float
+    detail: str
+
+
+class InstanceAnswer(Answer):
+    """The present run."""
+
+    id: str
+    generation: int = Field(description="Of the definition that it was started with.")
+    started_at: datetime
+    running_at: datetime | None
+    nodes_up: int
+    nodes_wanted: int
+    steps: list[StepAnswer]
+
+
+class EndpointsAnswer(Answer):
+    """The addresses of a running cluster."""
+
+    dashboard_url: str = Field(description="A link for a browser, good for an hour.")
+    job_url: str = Field(description="Address of the Jobs API.")
+    submit_token: str | None = Field(description="For the header `ray-token`; null for viewers.")
+
+
+class FindingAnswer(Answer):
+    """A field that the engine does not honour literally."""
+
+    path: str
+    verdict: Literal["mapped", "ignored", "refused"]
+    message: str
+
+
+class ClusterListed(Answer):
+    """A cluster in a list."""
+
+    id: str = Field(examples=["ray-0123456789abcdef"])
+    workspace: str
+    name: str
+    description: str
+    state: Literal["Stopped", "Starting", "Running", "Stopping", "Error"]
+    message: str = Field(description="Why it is in its state; `ok` when all is well.")
+    wanted: Literal["running", "stopped", "deleted"]
+    generation: int
+    modified: bool = Field(description="What runs is older than what is stored; a restart applies the change.")
+    release: str
+    spec: SpecAnswer
+    instance: InstanceAnswer | None
+    endpoints: EndpointsAnswer | None = Field(description="Only while it is Running.")
+    creator: str
+    modifier: str
+    created_at: datetime
+    modified_at: datetime
+    started_at: datetime | None
+
+
+class ClusterAnswer(ClusterListed):
+    """A cluster."""
+
+    findings: list[FindingAnswer]
+
+
+class ClusterPage(Answer):
+    clusters: list[ClusterListed]
+    next_page_token: str | None = Field(description="For `page_token` of the next call; null at the end.")
+
+
+class NodeAnswer(Answer):
+    node: str
+    kind: Literal["head", "worker"]
+    group: str
+    state: Literal["pending", "starting", "alive", "exited"]
+    created_at: datetime
+    started_at: datetime | None
+    ray_node_id: str
+    pid: int | None
+    reason: str
+    message: str
+    exit_code: int | None
+    restarts: int
+
+
+class NodeList(Answer):
+    instance: str | None = Field(description="The run that they belong to; null when there is none.")
+    nodes: list[NodeAnswer]
+
+
+class EventAnswer(Answer):
+    id: int
+    at: datetime
+    actor: str
+    reason: str
+    message: str
+    warning: bool
+    instance: str | None
+
+
+class EventList(Answer):
+    events: list[EventAnswer]
+
+
+class ExplanationAnswer(Answer):
+    """Why a cluster is in its state."""
+
+    summary: str
+    evidence: list[str]
+    remedy: str
+
+
+class ReleaseAnswer(Answer):
+    name: str = Field(examples=["ray-1.3.1"])
+    display: str = Field(examples=["ray-1.3.1 (Ray 2.60.0, Python 3.11)"])
+    ray: str
+    python: str
+    stable: bool
+    default: bool
+    packages: list[str]
+    environment: Literal["ready", "building", "absent", "failed"]
+    detail: str
+    problem: str | None = Field(description="Why it cannot be used here, and the remedy.")
+
+
+class ReleaseList(Answer):
+    releases: list[ReleaseAnswer]
+
+
+class WorkspaceAnswer(Answer):
+    id: str = Field(examples=["w-0123456789abcdef"])
+    name: str
+    created_at: datetime
+    role: Literal["viewer", "editor", "owner"] = Field(description="Your own.")
+    tags: dict[str, str]
+
+
+class WorkspacePage(Answer):
+    workspaces: list[WorkspaceAnswer]
+    next_page_token: str | None
+
+
+class AmountAnswer(Answer):
+    """Capacity; null = unlimited."""
+
+    cpu: str | None
+    memory: str | None
+    gpu: int | None
+
+
+class QueueAnswer(Answer):
+    workspace: str
+    name: str
+    description: str
+    created_at: datetime
+    minimum: AmountAnswer
+    maximum: AmountAnswer
+
+
+class QueueList(Answer):
+    queues: list[QueueAnswer]
+
+
+class NetworkServiceAnswer(Answer):
+    id: str
+    name: str
+    vpc_id: str
+    vswitch_ids: list[str]
+
+
+class NetworkServiceList(Answer):
+    network_services: list[NetworkServiceAnswer]
+
+
+class KeyAnswer(Answer):
+    id: str
+    kind: Literal["token", "access_key"]
+    principal: str = Field(description="Id of the principal that it belongs to.")
+    description: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class KeyList(Answer):
+    keys: list[KeyAnswer]
+
+
+class NewKeyAnswer(Answer):
+    key: KeyAnswer
+    secret: str = Field(description="The token, or the access key's secret. Shown this once.")
+
+
+class MeAnswer(Answer):
+    id: str
+    name: str
+    admin: bool
+    workspaces: list[WorkspaceAnswer]
+
+
+class VersionAnswer(Answer):
+    version: str
+    api: str = Field(examples=["v1"])
+
+
+class Health(Answer):
+    status: Literal["ok"]

@@ -1,0 +1,137 @@
+"""Request bodies."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, SecretStr
+
+from heliostat.domain.validation import MAX_DESCRIPTION, MAX_GROUPS, MAX_REPLICAS
+
+from .base import Body, Cores, Memory, Text
+
+Replicas = Annotated[int, Field(ge=0, le=MAX_REPLICAS)]
+
+
+class Shape(Body):
+    """What one node gets."""
+
+    cpu: Cores = "1"
+    memory: Memory = "2Gi"
+    gpu: Text | None = Field(
+        default=None, description="Name of a GPU type of the installation.", examples=["ecs.gn6i-c4g1.xlarge"]
+    )
+    queue: Text = Field(default="root_queue", description="The queue of the workspace that pays for the node.")
+    env: dict[Text, Text] = Field(
+        default_factory=dict,
+        description="Environment variables of Ray's processes.",
+        examples=[{"OMP_NUM_THREADS": "1"}],
+    )
+    ray_start_params: Text = Field(
+        default="",
+        description="Options of `ray start`, as text or as a JSON object in text.",
+        examples=["--num-cpus=0"],
+    )
+    release: Text | None = Field(default=None, description="The node's own release; the cluster's when left out.")
+
+
+class Head(Shape):
+    """The head node."""
+
+
+class WorkerGroup(Shape):
+    """Worker nodes of one shape."""
+
+    name: Text = Field(default="workers", description="Unique in the cluster.", examples=["workers"])
+    replicas: Replicas = Field(default=1, description="How many; with autoscaling, how many to begin with.")
+    min_replicas: Replicas | None = Field(default=None, description="Least number; needed with autoscaling.")
+    max_replicas: Replicas | None = Field(default=None, description="Greatest number; needed with autoscaling.")
+    type: Literal["CPU", "GPU"] = "CPU"
+
+
+class Autoscaling(Body):
+    enabled: bool = False
+    idle_timeout_seconds: Annotated[int, Field(ge=1, le=7 * 86400)] | None = Field(
+        default=None, description="How long a worker must be idle before it goes; 60 when left out."
+    )
+
+
+class FaultTolerance(Body):
+    """Where the head keeps its state, so that a new head can take over."""
+
+    enabled: bool = False
+    redis_url: Text = Field(default="", examples=["redis://10.0.0.5:6379"])
+    redis_username: Text = ""
+    redis_password: SecretStr | None = Field(
+        default=None, description="Write-only; kept by an update that does not name it."
+    )
+
+
+class Definition(Body):
+    """What a cluster shall be."""
+
+    name: Text = Field(
+        description="Unique in the workspace.",
+        examples=["demo"],
+        min_length=1,
+        max_length=64,
+        pattern=r"^[^\x00-\x1f]+$",
+    )
+    description: Text = Field(default="", max_length=MAX_DESCRIPTION)
+    release: Text | None = Field(
+        default=None,
+        description="Name, display text or Ray version of a release; the installation's default when left out.",
+        examples=["ray-1.3.1", "2.60.0"],
+    )
+    head: Head = Field(default_factory=Head)
+    workers: list[WorkerGroup] = Field(default_factory=list, max_length=MAX_GROUPS)
+    autoscaling: Autoscaling = Field(default_factory=Autoscaling)
+    fault_tolerance: FaultTolerance | None = None
+    network_service: Text | None = None
+    volumes: list[Text] = Field(default_factory=list, description="Ids of volumes that the operator has configured.")
+    labels: dict[Text, Text] = Field(default_factory=dict, examples=[{"team": "search"}])
+
+
+class NewCluster(Definition):
+    """A definition, and whether to start the cluster at once."""
+
+    start: bool = Field(default=True, description="Start it at once.")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "demo",
+                    "head": {"cpu": 1, "memory": "2Gi"},
+                    "workers": [{"replicas": 2, "cpu": 1, "memory": "1Gi"}],
+                }
+            ]
+        }
+    )
+
+
+class StopRequest(Body):
+    instance: Text | None = Field(default=None, description="Stop only this run; Conflict when another one is present.")
+
+
+class NewWorkspace(Body):
+    name: Text = Field(min_length=1, max_length=64, examples=["research"])
+
+
+class NewKeyRequest(Body):
+    kind: Literal["token", "access_key"] = Field(
+        default="token",
+        description="`token`: a bearer token for this API. `access_key`: an id and a secret for signatures.",
+    )
+    principal: Annotated[Text, Field(min_length=1, max_length=64)] | None = Field(
+        default=None,
+        description="Whom it is for: yourself when left out. Admins may name others, who are made when new.",
+    )
+    description: Text = Field(default="", max_length=MAX_DESCRIPTION)
+    lifetime_seconds: Annotated[int, Field(ge=1, le=3650 * 86400)] | None = Field(
+        default=None, description="It expires after so many seconds; never when left out."
+    )
+
+
+class RoleGrant(Body):
+    role: Literal["viewer", "editor", "owner"]

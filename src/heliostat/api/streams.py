@@ -1,0 +1,135 @@
+"""Server-sent events: a cluster whenever it changes, its events as they happen.
+
+While somebody watches, the store is looked at four times a second, which costs next to nothing since what did not change
+comes out of its cache; after half a minute without news, once a second. Nothing is looked at when nobody watches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+from starlette.responses import StreamingResponse
+
+from heliostat.domain.errors import HeliostatError, NotFound, Throttled
+from heliostat.domain.ids import ClusterId, WorkspaceId
+from heliostat.domain.records import Cluster, Instance
+
+from . import documents, problems
+from .context import Context
+
+LOOK_SECONDS = 0.25
+CALM_AFTER_SECONDS = 30.0
+CALM_LOOK_SECONDS = 1.0
+SIGN_OF_LIFE_SECONDS = 10.0
+"""How often a comment is sent when there is nothing to say; the caller's token is checked again then."""
+MAX_STREAMS = 500
+"""Open at once; one more is told to come again."""
+BATCH = 200
+
+
+class Pace:
+    """When to look, when to give a sign of life, when to end."""
+
+    def __init__(self, seconds: float | None) -> None:
+        now = time.monotonic()
+        self._end = None if seconds is None else now + seconds
+        self._news = now
+        self._sign = now
+
+    @property
+    def over(self) -> bool:
+        return self._end is not None and time.monotonic() >= self._end
+
+    def news(self) -> None:
+        self._news = self._sign = time.monotonic()
+
+    def sign_due(self) -> bool:
+        """Whether a sign of life is due; says so once."""
+        now = time.monotonic()
+        if now - self._sign < SIGN_OF_LIFE_SECONDS:
+            return False
+        self._sign = now
+        return True
+
+    async def rest(self) -> None:
+        now = time.monotonic()
+        seconds = LOOK_SECONDS if now - self._news < CALM_AFTER_SECONDS else CALM_LOOK_SECONDS
+        await asyncio.sleep(seconds if self._end is None else min(seconds, max(0.0, self._end - now)))
+
+
+def response(context: Context, frames: AsyncIterator[bytes]) -> StreamingResponse:
+    """The answer that carries ``frames``. Raises Throttled when too many are open."""
+    if context.shared.open_streams >= MAX_STREAMS:
+        raise Throttled(5000)
+    return StreamingResponse(
+        _closing(context, frames),
+        media_type="text/event-stream",
+        headers={"x-accel-buffering": "no", "cache-control": "no-store"},
+    )
+
+
+async def cluster_changes(
+    context: Context, workspace: WorkspaceId, cluster: ClusterId, seconds: float | None
+) -> AsyncIterator[bytes]:
+    """``cluster`` events with the document now and after every change; ``gone`` at the end when it was deleted."""
+    pace = Pace(seconds)
+    shown: tuple[Cluster, Instance | None] | None = None
+    while True:
+        view = await context.services.clusters.get(context.caller, workspace, cluster)
+        if shown is None or shown != (view.cluster, view.instance):
+            shown = (view.cluster, view.instance)
+            pace.news()
+            yield frame("cluster", context.documents.cluster(context.caller, view))
+        elif pace.sign_due():
+            context = await context.again()
+            yield b": still here\n\n"
+        if pace.over:
+            return
+        await pace.rest()
+
+
+async def event_changes(
+    context: Context, workspace: WorkspaceId, cluster: ClusterId, after: int, seconds: float | None
+) -> AsyncIterator[bytes]:
+    """``event`` events, oldest first, from behind ``after`` on; ``gone`` at the end when the cluster was deleted."""
+    pace = Pace(seconds)
+    while True:
+        rows = await context.services.clusters.events(context.caller, workspace, cluster, limit=BATCH, after=after)
+        for row in rows:
+            after = row.id
+            yield frame("event", documents.event(row), str(row.id))
+        if rows:
+            pace.news()
+        elif pace.sign_due():
+            context = await context.again()
+            yield b": still here\n\n"
+        if pace.over:
+            return
+        if len(rows) < BATCH:
+            await pace.rest()
+
+
+def frame(kind: str, data: Any, id: str | None = None) -> bytes:
+    """One server-sent event (``Any``: a JSON document)."""
+    head = f"event: {kind}\n" + (f"id: {id}\n" if id is not None else "")
+    return head.encode() + b"data: " + orjson.dumps(data) + b"\n\n"
+
+
+async def _closing(context: Context, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Turns an error after the first byte into a last event, since the status is sent by then."""
+    context.shared.open_streams += 1
+    context.shared.metrics.streams.inc()
+    try:
+        async for part in frames:
+            yield part
+    except NotFound:
+        yield frame("gone", {})
+    except HeliostatError as error:
+        yield frame("error", problems.of_error(error, context.caller.request))
+    finally:
+        context.shared.open_streams -= 1
+        context.shared.metrics.streams.dec()
