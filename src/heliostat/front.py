@@ -10,16 +10,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from heliostat.gateway import belongs_to_gateway
 
-EMR_PATHS = ("/api/v1/", "/api/interactive/")
+EMR_PATHS = (b"/api/v1/", b"/api/interactive/")
 
 
 class Front:
     """The outermost ASGI app."""
 
-    def __init__(self, *, api: ASGIApp, emr: ASGIApp, gateway: ASGIApp) -> None:
+    def __init__(self, *, api: ASGIApp, emr: ASGIApp, gateway: ASGIApp, domain: str) -> None:
         self._api = api
         self._emr = emr
         self._gateway = gateway
+        self._domain = domain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope)(scope, receive, send)
@@ -27,8 +28,9 @@ class Front:
     def _app(self, scope: Scope) -> ASGIApp:
         if scope["type"] not in ("http", "websocket"):
             return self._api
-        path: str = scope["path"]
-        headers = {name.decode("latin-1"): value for name, value in scope["headers"]}
-        if belongs_to_gateway(headers.get("host", b"").decode("latin-1"), path, headers):
+        path: bytes = scope["raw_path"]
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        host = next((value for name, value in headers if name == b"host"), b"")
+        if belongs_to_gateway(host.decode("latin-1"), path, headers, self._domain):
             return self._gateway
         return self._emr if path.startswith(EMR_PATHS) else self._api

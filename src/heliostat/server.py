@@ -99,12 +99,13 @@ class Server:
             loop = ControlLoop(store, engine, Reconciler(store, engine, installation, clock), leases)
             services = Services.build(store, installation, engine, clock, loop.wake)
             await keep_credentials_file(services, settings.home / "credentials.json", address.url, user_name())
-            gateway = Gateway(services.access, GatewaySettings(domain=address.domain, scheme=address.scheme))
+            gateway = Gateway(services.access, GatewaySettings(domain=address.domain, secure=address.scheme == "https"))
             stack.push_async_callback(gateway.aclose)
             app = Front(
                 api=heliostat.api.create_app(services, VERSION),
                 emr=emr.create_app(services, emr_settings(file)),
                 gateway=gateway,
+                domain=address.domain,
             )
             yield cls(settings, address, store, engine, services, loop, gateway, app)
 
@@ -159,17 +160,16 @@ def bind(settings: Settings) -> socket.socket:
     return listener
 
 
-def tls_options(settings: Settings) -> dict[str, str]:
-    """uvicorn's TLS options, checked. Raises NotReady."""
+def check_tls(settings: Settings) -> None:
+    """Whether certificate and key can be used. Raises NotReady."""
     if settings.tls_cert is None:
-        return {}
+        return
     if settings.tls_key is None:
         raise NotReady("--tls-cert needs --tls-key")
     try:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_cert, settings.tls_key)
     except (OSError, ssl.SSLError) as error:
         raise NotReady(f"cannot use {settings.tls_cert} with {settings.tls_key}: {error}") from error
-    return {"ssl_certfile": str(settings.tls_cert), "ssl_keyfile": str(settings.tls_key)}
 
 
 class _Web(uvicorn.Server):
@@ -207,7 +207,7 @@ async def serve(
     listener: socket.socket | None = None,
 ) -> AsyncIterator[Running]:
     """A whole server on its port, until the block ends; running clusters go on. Raises NotReady."""
-    tls = tls_options(settings)
+    check_tls(settings)
     with contextlib.closing(listener or bind(settings)) as bound:
         port = int(bound.getsockname()[1])
         async with Server.assemble(settings, port, engine=engine, clock=clock) as server:
@@ -223,7 +223,8 @@ async def serve(
                     proxy_headers=False,
                     timeout_keep_alive=KEEP_ALIVE_SECONDS,
                     timeout_graceful_shutdown=GRACEFUL_SECONDS,
-                    **tls,
+                    ssl_certfile=settings.tls_cert,
+                    ssl_keyfile=settings.tls_key,
                 )
             )
             tasks = frozenset(

@@ -115,7 +115,7 @@ class Reconciler:
 
 def _load(tx: Transaction, key: ClusterId) -> tuple[Cluster, tuple[Instance, ...]] | None:
     cluster = tx.clusters.find_any(key)
-    return cluster and (cluster, tuple(tx.instances.live(key)))
+    return None if cluster is None else (cluster, tuple(tx.instances.live(key)))
 
 
 def _observed(instance: Instance, seen: Observation) -> Instance:
