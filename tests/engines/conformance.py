@@ -1,0 +1,203 @@
+"""What every engine must do, whatever it runs on. An engine's own test module subclasses :class:`EngineConformance`.
+
+::
+
+    class TestMyEngine(EngineConformance):
+        @pytest.fixture
+        async def harness(self) -> AsyncIterator[Harness]:
+            ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Protocol
+
+import pytest
+
+from heliostat.domain.engine import GroupPlan, InstancePlan, NodeState, Observation, Step
+from heliostat.domain.ids import InstanceId, new_cluster_id, new_instance_id
+from heliostat.domain.releases import Catalogue
+from heliostat.domain.secret import Secret
+from heliostat.domain.spec import ClusterSpec, NodeShape, WorkerGroup
+from heliostat.engines.base import Engine
+
+GIB = 1 << 30
+
+
+class Harness(Protocol):
+    """An engine, opened, and the world that it runs instances in."""
+
+    engine: Engine
+    within: float
+    """Seconds that a start or an end may take at most."""
+
+    async def reopen(self) -> None:
+        """Close the engine and put a new one, opened, on the same world in its place."""
+
+
+def plan(
+    instance: InstanceId | None = None, *, workers: int = 2, generation: int = 1, name: str = "conformance"
+) -> InstancePlan:
+    """A small plan: one head and one group of workers."""
+    chosen = instance or new_instance_id(new_cluster_id())
+    return InstancePlan(
+        instance=chosen,
+        cluster=new_cluster_id(),
+        name=name,
+        generation=generation,
+        release=Catalogue().default_release,
+        head=GroupPlan("head", 1, 1.0, GIB),
+        workers=(GroupPlan("small", workers, 1.0, GIB),),
+        ray_token=Secret("c0ffee" * 6),
+    )
+
+
+async def until(
+    engine: Engine, instance: InstanceId, reached: Callable[[Observation], bool], what: str, within: float = 30.0
+) -> Observation:
+    """Observe until it is so; fails the test after ``within`` seconds with what was seen last."""
+    deadline = asyncio.get_running_loop().time() + within
+    while not reached(seen := await engine.observe(instance)):
+        if asyncio.get_running_loop().time() > deadline:
+            pytest.fail(f"not within {within:g} s: {what}; seen: {seen}")
+        await asyncio.sleep(0.02)
+    return seen
+
+
+def names(seen: Observation) -> set[str]:
+    return {node.node for node in seen.nodes}
+
+
+class EngineConformance:
+    """The suite."""
+
+    async def up(self, harness: Harness, wanted: InstancePlan) -> Observation:
+        await harness.engine.apply(wanted)
+        nodes = 1 + sum(group.replicas for group in wanted.workers)
+        return await until(
+            harness.engine,
+            wanted.instance,
+            lambda seen: seen.complete and len(seen.nodes) == nodes and seen.generation == wanted.generation,
+            f"{nodes} nodes of generation {wanted.generation} are complete",
+            harness.within,
+        )
+
+    async def gone(self, harness: Harness, instance: InstanceId) -> None:
+        await harness.engine.destroy(instance)
+        await until(harness.engine, instance, lambda seen: not seen.present, "it is absent", harness.within)
+
+    async def test_an_applied_plan_becomes_complete(self, harness: Harness) -> None:
+        wanted = plan()
+        seen = await self.up(harness, wanted)
+        assert seen.instance == wanted.instance
+        assert seen.step is Step.UP
+        assert seen.failure is None
+        assert seen.endpoints is not None
+        assert sorted((node.kind, node.group) for node in seen.nodes) == [
+            ("head", "head"), ("worker", "small"), ("worker", "small"),
+        ]  # fmt: skip
+        assert len(names(seen)) == 3
+        assert all(node.state is NodeState.ALIVE and node.started_at is not None for node in seen.nodes)
+        assert seen.progress
+
+    async def test_a_plan_without_workers_becomes_complete(self, harness: Harness) -> None:
+        seen = await self.up(harness, plan(workers=0))
+        assert [node.kind for node in seen.nodes] == ["head"]
+
+    async def test_repeating_a_plan_changes_nothing(self, harness: Harness) -> None:
+        wanted = plan()
+        before = await self.up(harness, wanted)
+        for _ in range(3):
+            await harness.engine.apply(wanted)
+        after = await self.up(harness, wanted)
+        assert names(after) == names(before)
+        assert [node.pid for node in after.nodes] == [node.pid for node in before.nodes]
+
+    async def test_what_never_was_is_absent(self, harness: Harness) -> None:
+        seen = await harness.engine.observe(plan().instance)
+        assert not seen.present
+        assert seen.nodes == ()
+
+    async def test_destroying_what_never_was_is_no_error(self, harness: Harness) -> None:
+        instance = plan().instance
+        await harness.engine.destroy(instance)
+        assert not (await harness.engine.observe(instance)).present
+
+    async def test_a_destroyed_instance_becomes_absent(self, harness: Harness) -> None:
+        wanted = plan()
+        await self.up(harness, wanted)
+        await self.gone(harness, wanted.instance)
+        await harness.engine.destroy(wanted.instance)
+        assert not (await harness.engine.observe(wanted.instance)).present
+        assert wanted.instance not in await harness.engine.discover()
+
+    async def test_an_instance_can_be_destroyed_before_it_is_up(self, harness: Harness) -> None:
+        wanted = plan()
+        await harness.engine.apply(wanted)
+        await self.gone(harness, wanted.instance)
+        assert wanted.instance not in await harness.engine.discover()
+
+    async def test_discover_finds_what_exists(self, harness: Harness) -> None:
+        first, second = plan(), plan(workers=1)
+        await self.up(harness, first)
+        await harness.engine.apply(second)
+        assert set(await harness.engine.discover()) == {first.instance, second.instance}
+
+    async def test_instances_do_not_touch_each_other(self, harness: Harness) -> None:
+        first, second = plan(workers=1), plan(workers=1)
+        await self.up(harness, first)
+        before = await self.up(harness, second)
+        assert not names(before) & names(await harness.engine.observe(first.instance))
+        await self.gone(harness, first.instance)
+        after = await harness.engine.observe(second.instance)
+        assert after.complete
+        assert names(after) == names(before)
+
+    async def test_changes_name_the_instance_that_changed(self, harness: Harness) -> None:
+        wanted = plan(workers=1)
+        changes = harness.engine.changes()
+
+        async def hear(reached: Callable[[Observation], bool]) -> None:
+            async for instance in changes:
+                if instance == wanted.instance and reached(await harness.engine.observe(instance)):
+                    return
+
+        await harness.engine.apply(wanted)
+        await asyncio.wait_for(hear(lambda seen: seen.complete), harness.within)
+        await harness.engine.destroy(wanted.instance)
+        await asyncio.wait_for(hear(lambda seen: not seen.present), harness.within)
+
+    async def test_a_newer_plan_adds_and_removes_workers_in_place(self, harness: Harness) -> None:
+        wanted = plan(workers=1)
+        one = await self.up(harness, wanted)
+        three = await self.up(harness, plan(wanted.instance, workers=3, generation=2))
+        assert names(one) < names(three)
+        none = await self.up(harness, plan(wanted.instance, workers=0, generation=3))
+        assert names(none) == {node.node for node in one.nodes if node.kind == "head"}
+
+    async def test_a_new_engine_finds_what_an_old_one_started(self, harness: Harness) -> None:
+        wanted = plan()
+        before = await self.up(harness, wanted)
+        await harness.reopen()
+        assert wanted.instance in await harness.engine.discover()
+        seen = await harness.engine.observe(wanted.instance)
+        assert seen.complete
+        assert names(seen) == names(before)
+        after = await self.up(harness, wanted)
+        assert [node.pid for node in after.nodes] == [node.pid for node in before.nodes]
+        await self.gone(harness, wanted.instance)
+
+    async def test_a_start_goes_on_under_a_new_engine(self, harness: Harness) -> None:
+        wanted = plan()
+        await harness.engine.apply(wanted)
+        await harness.reopen()
+        seen = await self.up(harness, wanted)
+        assert len(seen.nodes) == 3
+
+    async def test_support_answers_for_any_spec(self, harness: Harness) -> None:
+        shape = NodeShape("root_queue", Decimal(1), 8 * GIB)
+        spec = ClusterSpec("c", Catalogue().default_release.display, shape, (WorkerGroup("small", shape),))
+        assert all(finding.path and finding.message for finding in harness.engine.support(spec))

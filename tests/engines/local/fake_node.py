@@ -1,0 +1,102 @@
+"""A node runtime without Ray for fast tests: speaks the zygote's line protocol and writes status.json as a shim does.
+
+Copied as ``bootstrap.py`` beside the real ``protocol.py``. What a node does is told by its variable ``FAKE``:
+
+``""``      becomes registered, a head's dashboard ready; leaves a child in its session and a stray one outside
+``die``     ends at once with a reason
+``vanish``  ends before it has written a status
+``hang``    never becomes registered
+``slow``    takes a second to become registered
+
+A file ``no-zygote`` in the environment's folder makes zygotes fail to start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from heliostat_node.protocol import NodeSpec, NodeStatus, start_ticks  # noqa: E402 - needs the path
+
+
+def spawn(environment: dict[str, str], own_session: bool) -> None:
+    """A child that sleeps, as Ray's processes do most of the time."""
+    if os.fork() == 0:
+        if own_session:
+            os.setsid()
+        os.execve("/bin/sleep", ["sleep", "600"], environment)
+
+
+def live(directory: Path) -> None:
+    spec = NodeSpec.read(directory)
+    mode = spec.environment.get("FAKE", "")
+    if mode == "vanish":
+        return
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    pid = os.getpid()
+    status = {"instance": spec.instance, "node": spec.node, "pid": pid, "start_ticks": start_ticks(pid) or 0}
+    NodeStatus(**status).write(directory)
+    if mode == "die":
+        NodeStatus(**status, phase="exited", exit_reason="It was told to die.", exited_at=time.time()).write(directory)
+        return
+    log = os.open(directory / "shim.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.write(1, b"the fake shim lives\n")
+    environment = {**spec.environment, "HELIOSTAT_NODE": spec.node}
+    spawn({"RENAMED": "1"}, own_session=False)
+    spawn(environment, own_session=True)
+    if mode == "slow":
+        time.sleep(1)
+    if mode != "hang":
+        listener = socket.create_server(("127.0.0.1", spec.gcs_port)) if spec.kind == "head" else None
+        now = time.time()
+        ready = now if spec.kind == "head" else 0.0
+        NodeStatus(
+            **status, phase="registered", ray_node_id="f" * 8, registered_at=now, dashboard_ready_at=ready
+        ).write(directory)
+        _ = listener
+    while True:
+        signal.pause()
+
+
+def run(directory: str) -> None:
+    try:
+        live(Path(directory))
+    finally:
+        os._exit(1)
+
+
+def serve() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(fileno=0) as control, control.makefile("rw") as file:
+        for line in file:
+            request = json.loads(line)
+            if request["op"] == "ping":
+                answer = {"id": request["id"], "ray": "0", "python": "0"}
+            elif Path(request["directory"]).is_dir():
+                pid = os.fork()
+                if pid == 0:
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    run(request["directory"])
+                answer = {"id": request["id"], "pid": pid}
+            else:
+                answer = {"id": request["id"], "error": "There is no such directory."}
+            file.write(json.dumps(answer) + "\n")
+            file.flush()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "node":
+        run(sys.argv[2])
+    if (Path(sys.executable).parents[1] / "no-zygote").exists():
+        sys.exit("no zygote here")
+    serve()
