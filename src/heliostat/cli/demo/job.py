@@ -67,7 +67,9 @@ class Jobs:
     """Ray's Jobs API behind the gateway, opened with a cluster's submit token."""
 
     def __init__(self, job_url: str, submit_token: str, *, timeout: float = 30.0) -> None:
-        self._http = httpx.Client(base_url=job_url, headers={"ray-token": submit_token}, timeout=timeout)
+        self._http = httpx.Client(
+            base_url=job_url, headers={"ray-token": submit_token}, timeout=timeout, trust_env=False
+        )
 
     def submit(self, entrypoint: str) -> str:
         """The submission id of a new job."""
@@ -93,18 +95,15 @@ class Jobs:
         return found
 
 
-def run(jobs: Jobs, *, deadline: float, told: Callable[[str], None]) -> Result:
-    """Submit the demo's job and wait for it until ``deadline`` (monotonic); ``told`` hears of every new status.
+def run(jobs: Jobs, *, deadline: float, check: Callable[[], None]) -> Result:
+    """Submit the demo's job and wait for it until ``deadline`` (monotonic); ``check`` may raise to end the wait.
 
     Raises JobFailed, TimeoutError and httpx.HTTPError.
     """
     job = jobs.submit(ENTRYPOINT)
-    before = ""
     while True:
+        check()
         status, message = jobs.status(job)
-        if status != before:
-            told(status.lower())
-            before = status
         if status in ENDED:
             break
         if time.monotonic() > deadline:
