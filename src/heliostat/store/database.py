@@ -3,6 +3,8 @@
 SQLite: write-ahead log, so that readers never wait for the writer; writers begin with ``BEGIN IMMEDIATE``, so that a
 transaction that reads first and writes later cannot fail for having seen an old state; readers cannot write at all.
 
+Parameters are kept out of error texts, since they may be secrets.
+
 PostgreSQL: writers are SERIALIZABLE, the same promise that SQLite's single writer gives for free; readers are
 REPEATABLE READ and read only, so that several queries of one transaction see one moment.
 """
@@ -119,6 +121,7 @@ class SqliteDatabase:
         engine = create_engine(
             url,
             poolclass=NullPool,
+            hide_parameters=True,
             connect_args={
                 "timeout": self._patience,
                 "check_same_thread": False,
@@ -157,7 +160,7 @@ class PostgresDatabase:
         except ImportError:
             raise NotReady("PostgreSQL needs a driver; run: pip install 'heliostat[postgres]'") from None
         self._patience_ms = int(settings.patience.total_seconds() * 1000)
-        base = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 10})
+        base = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args={"connect_timeout": 10})
         event.listen(base, "connect", self._prepare)
         self._engines = {
             True: base.execution_options(isolation_level="SERIALIZABLE"),

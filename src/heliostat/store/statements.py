@@ -11,6 +11,8 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
+from .schema import Words
+
 T = TypeVar("T")
 
 # Columns are typed by the schema, not by the statements: rows and parameters hold as many types as a table has.
@@ -48,7 +50,7 @@ def changed(connection: Connection, statement: Any, values: Values | None = None
 
 def contains(column: ColumnElement[str], part: str) -> ColumnElement[bool]:
     """``part`` occurs in the text, whatever the case of ASCII letters."""
-    return func.lower(column).contains(part.lower(), autoescape=True)
+    return func.lower(column, type_=Words()).contains(part.lower(), autoescape=True)
 
 
 @cache

@@ -76,18 +76,23 @@ class Workers:
 
     def _attempt(self, work: Callable[[Transaction], T]) -> T:
         connection, repositories = self._connection()
-        with connection.begin() as transaction:
+        transaction = connection.begin()
+        try:
             value = work(repositories)
-            try:
-                transaction.commit()
-            except DBAPIError as error:
-                if not error.connection_invalidated:
-                    raise
+        except BaseException:
+            transaction.rollback()
+            raise
+        try:
+            transaction.commit()
+        except DBAPIError as error:
+            if error.connection_invalidated:
                 self._drop()
                 raise Unavailable(
                     "the database went away during a commit; look what is there before repeating"
                 ) from error
-            return value
+            transaction.rollback()
+            raise
+        return value
 
     def _connection(self) -> tuple[Connection, Transaction]:
         held: tuple[Connection, Transaction] | None = getattr(self._own, "held", None)
