@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol
 
 import structlog
 
+from heliostat.domain.errors import Unavailable
 from heliostat.domain.ids import ClusterId, random_text
 from heliostat.services.seams import Clock
-from heliostat.store import Store
+from heliostat.store import Store, Transaction
 
 log = structlog.get_logger()
+_BATCH = 100
 
 
 class Leases(Protocol):
@@ -55,34 +58,60 @@ class StoredLeases:
         """When each lease must have been renewed, in loop time; losing it merely costs a round to the database."""
 
     async def hold(self, key: ClusterId) -> bool:
-        loop = asyncio.get_running_loop()
-        if loop.time() < self._until.get(key, 0.0):
+        asked = asyncio.get_running_loop().time()
+        if asked < self._until.get(key, 0.0):
             return True
-        return await self._acquire(key)
+        ours = bool(await self._acquire([key]))
+        if ours:
+            self._remember(key, asked)
+        else:
+            self._until.pop(key, None)
+        return ours
 
     async def release(self, key: ClusterId) -> None:
         if self._until.pop(key, None) is not None:
-            await self._store.write(lambda tx: tx.leases.release(f"cluster/{key}", self._holder))
+            await self._give_back(key)
 
     async def keep(self) -> None:
         while True:
             await asyncio.sleep(self._lifetime.total_seconds() / 4)
-            for key in list(self._until):
-                if not await self._acquire(key):
-                    log.warning("lease lost", cluster=key)
+            try:
+                await self._renew()
+            except Unavailable as error:
+                log.warning("leases not renewed", cause=error.message)
 
     async def close(self) -> None:
         self._until.clear()
         await self._store.write(lambda tx: tx.leases.release_all(self._holder))
 
-    async def _acquire(self, key: ClusterId) -> bool:
-        asked = asyncio.get_running_loop().time()
+    async def _renew(self) -> None:
+        """All that are held, in few transactions: a server may hold thousands."""
+        held = list(self._until)
+        for start in range(0, len(held), _BATCH):
+            batch = held[start : start + _BATCH]
+            asked = asyncio.get_running_loop().time()
+            ours = await self._acquire(batch)
+            for key in batch:
+                if key not in ours:
+                    self._until.pop(key, None)
+                    log.warning("lease lost", cluster=key)
+                elif key in self._until:
+                    self._remember(key, asked)
+                else:  # released while it was being renewed
+                    await self._give_back(key)
+
+    async def _acquire(self, keys: Sequence[ClusterId]) -> set[ClusterId]:
+        """Take or renew; those that are ours now."""
         now = self._clock.now()
-        ours = await self._store.write(
-            lambda tx: tx.leases.acquire(f"cluster/{key}", self._holder, now, now + self._lifetime)
-        )
-        if ours:
-            self._until[key] = asked + self._lifetime.total_seconds() / 2
-        else:
-            self._until.pop(key, None)
-        return ours
+
+        def work(tx: Transaction) -> set[ClusterId]:
+            until = now + self._lifetime
+            return {key for key in keys if tx.leases.acquire(f"cluster/{key}", self._holder, now, until)}
+
+        return await self._store.write(work)
+
+    async def _give_back(self, key: ClusterId) -> None:
+        await self._store.write(lambda tx: tx.leases.release(f"cluster/{key}", self._holder))
+
+    def _remember(self, key: ClusterId, asked: float) -> None:
+        self._until[key] = asked + self._lifetime.total_seconds() / 2

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import structlog
 
+from heliostat.domain.errors import Unavailable
 from heliostat.domain.ids import ClusterId, cluster_of
 from heliostat.engines.base import Engine
 from heliostat.store import Store
@@ -69,8 +70,11 @@ class ControlLoop:
 
     async def _tick(self) -> None:
         while True:
-            for cluster in await self._store.read(lambda tx: tx.clusters.active()):
-                self._queue.wake(cluster)
+            try:
+                for cluster in await self._store.read(lambda tx: tx.clusters.active()):
+                    self._queue.wake(cluster)
+            except Unavailable as error:
+                log.warning("the store does not answer", cause=error.message)
             await asyncio.sleep(self._settings.tick.total_seconds())
 
     async def _listen(self) -> None:

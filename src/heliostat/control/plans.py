@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from heliostat.domain.engine import GroupPlan, InstancePlan
 from heliostat.domain.errors import InvalidSpec
 from heliostat.domain.installation import Installation
@@ -48,9 +50,16 @@ def _group(
         memory_bytes=shape.memory,
         gpu=gpu,
         env=shape.env,
-        ray_params=parse_ray_start_params(shape.ray_start_params),
+        ray_params=_ray_params(path, shape),
         release=None if own == release else own,
     )
+
+
+def _ray_params(path: str, shape: NodeShape) -> dict[str, Any]:  # as heliostat_node.options gives them
+    try:
+        return parse_ray_start_params(shape.ray_start_params, "head" if path == "head" else "worker")
+    except ValueError as error:
+        raise InvalidSpec(f"{path}.ray_start_params", str(error)) from error
 
 
 def _release(text: str, installation: Installation, path: str) -> Release:

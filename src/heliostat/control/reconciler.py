@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from heliostat.domain.engine import Observation
-from heliostat.domain.errors import HeliostatError
+from heliostat.domain.errors import HeliostatError, Retry
 from heliostat.domain.ids import ClusterId, InstanceId
 from heliostat.domain.installation import Installation
 from heliostat.domain.lifecycle import Facts, Plan, Status, decide
@@ -48,7 +48,10 @@ class Reconciler:
         return plan.again if current else NOW
 
     async def _perform(self, facts: Facts, plan: Plan) -> Plan:
-        """The effects. A plan that cannot even be made ends in Error instead of being tried for ever."""
+        """The effects. A plan that cannot be carried out ends in Error instead of being tried for ever.
+
+        What runs already and lacks only this (its release was taken out of the catalogue) goes on running, and says so.
+        """
         for instance in plan.destroy:
             await self._engine.destroy(instance.id)
         if plan.apply is None:
@@ -56,6 +59,10 @@ class Reconciler:
         try:
             await self._engine.apply(plan_of(plan.apply, self._installation))
         except HeliostatError as error:
+            if error.retry is Retry.LATER:
+                raise
+            if plan.status.state is State.RUNNING and facts.seen[plan.apply.id].head_ready:
+                return replace(plan, status=replace(plan.status, message=f"runs, but cannot be repaired: {error}"))
             return replace(plan, status=Status(State.ERROR, str(error), "Failed"), again=None)
         return plan
 

@@ -8,18 +8,19 @@ between any two lines is mended by the next look.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from .engine import Observation
 from .ids import InstanceId
 from .records import Cluster, Instance
-from .states import State, Wanted
+from .states import State, Wanted, may, toward
 
 GLANCE = timedelta(seconds=30)
 """How long a settled, running cluster is left alone if its engine reports no change."""
 ATTENTION = timedelta(seconds=2)
 """The same for one on its way; engines report changes sooner, this is the net below them."""
+AT_ONCE = timedelta(0)
 
 
 @dataclass(frozen=True)
@@ -62,29 +63,47 @@ class Plan:
 
 
 def decide(facts: Facts, now: datetime) -> Plan:
-    """The next steps. ``now`` is not looked at yet by any rule but belongs to every decision's facts."""
+    """The next steps. ``now`` is not looked at yet by any rule but belongs to every decision's facts.
+
+    Whatever was stored, the status is one that the table of edges allows: what lies further away is gone to in steps.
+    """
+    plan = _decide(facts)
+    if may(facts.cluster.state, plan.status.state):
+        return plan
+    step = Status(toward(facts.cluster.state, plan.status.state), plan.status.message)
+    return replace(plan, apply=plan.apply if step.state is State.STARTING else None, status=step, again=AT_ONCE)
+
+
+def _decide(facts: Facts) -> Plan:
     cluster = facts.cluster
     unwanted = tuple(row for row in facts.instances if row is not facts.present)
     remains = tuple(row for row in unwanted if facts.seen[row.id].present)
     ended = tuple(row for row in unwanted if not facts.seen[row.id].present)
-    present = facts.present
-    if cluster.wanted is not Wanted.RUNNING or present is None:
+    if cluster.wanted is not Wanted.RUNNING:
         return _downwards(facts, remains, ended)
-    status = _upwards(cluster, present, facts.seen[present.id])
-    kept = status.state in (State.STARTING, State.RUNNING) and not remains
-    settled = status.state is State.ERROR or (status.state is State.RUNNING and not remains)
-    again = GLANCE if settled and status.state is State.RUNNING else None if settled else ATTENTION
-    return Plan(present if kept else None, remains, ended, status, purge=False, again=again)
+    present = facts.present
+    status = _upwards(cluster, facts.seen[present.id] if present else None)
+    if remains:
+        if status.state is State.STARTING:
+            status = replace(status, message=_trouble(facts, remains) or status.message)
+        return Plan(None, remains, ended, status, purge=False, again=ATTENTION)
+    if status.state is State.ERROR:
+        return Plan(None, (), ended, status, purge=False, again=None)
+    again = GLANCE if status.state is State.RUNNING else ATTENTION
+    return Plan(present, (), ended, status, purge=False, again=again)
 
 
-def _upwards(cluster: Cluster, instance: Instance, seen: Observation) -> Status:
-    """The state of a cluster that is wanted running."""
+def _upwards(cluster: Cluster, seen: Observation | None) -> Status:
+    """The state of a cluster that is wanted running; ``seen`` is None when its run is not on record."""
     if cluster.state is State.ERROR:
         return Status(State.ERROR, cluster.message)
+    if seen is None:
+        return Status(State.ERROR, "the run that was wanted is not on record; start the cluster again", "Failed")
     if seen.failure is not None:
         return Status(State.ERROR, seen.failure, "Failed")
     if cluster.state is State.RUNNING:
-        return Status(State.RUNNING, seen.trouble or "ok")
+        gone = "" if seen.present else "nothing of it was found; its nodes are being started again"
+        return Status(State.RUNNING, seen.trouble or gone or "ok")
     if seen.complete and seen.endpoints is not None and seen.alive >= 1:
         return Status(State.RUNNING, "ok", "Running")
     return Status(State.STARTING, seen.trouble or "ok")
@@ -93,11 +112,18 @@ def _upwards(cluster: Cluster, instance: Instance, seen: Observation) -> Status:
 def _downwards(facts: Facts, remains: tuple[Instance, ...], ended: tuple[Instance, ...]) -> Plan:
     """The plan of a cluster that shall not run."""
     cluster = facts.cluster
-    trouble = next((seen.trouble for row in remains if (seen := facts.seen[row.id]).trouble), "")
+    deleted = cluster.wanted is Wanted.DELETED
     if remains:
-        gone = cluster.state in (State.STOPPED, State.ERROR) and cluster.wanted is Wanted.DELETED
-        status = Status(cluster.state if gone else State.STOPPING, trouble or "ok")
+        kept = cluster.state is State.STOPPED or (cluster.state is State.ERROR and deleted)
+        status = Status(cluster.state if kept else State.STOPPING, _trouble(facts, remains) or "ok")
         return Plan(None, remains, ended, status, purge=False, again=ATTENTION)
+    if deleted:
+        return Plan(None, (), ended, Status(cluster.state, cluster.message), purge=True, again=None)
     changed = cluster.state is not State.STOPPED
     status = Status(State.STOPPED, "ok", "Stopped" if changed else None)
-    return Plan(None, (), ended, status, purge=cluster.wanted is Wanted.DELETED, again=None)
+    return Plan(None, (), ended, status, purge=False, again=None)
+
+
+def _trouble(facts: Facts, remains: tuple[Instance, ...]) -> str:
+    """Why the remains are not gone yet, if the engine says so."""
+    return next((seen.trouble for row in remains if (seen := facts.seen[row.id]).trouble), "")

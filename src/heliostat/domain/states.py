@@ -34,20 +34,37 @@ EDGES: dict[State, dict[State, str]] = {
     },
     State.RUNNING: {
         State.STOPPING: "stopped by a user",
-        State.ERROR: "the head died and could not be brought back",
+        State.ERROR: "it failed for good, as when the head died and could not be brought back",
     },
     State.STOPPING: {
-        State.STOPPED: "nothing of the instance is left",
-        State.ERROR: "the engine could not remove the instance; it goes on trying",
+        State.STOPPED: "nothing of the instance is left; until then the engine goes on trying and the message says why",
     },
     State.ERROR: {
         State.STARTING: "a user started it again: the failed instance is removed, a new one made",
         State.STOPPING: "a user stopped it: the remains of the failed instance are removed",
-        State.STOPPED: "the remains that a stop could not remove at first are gone",
     },
 }
+
+COHERENT: dict[Wanted, frozenset[State]] = {
+    Wanted.RUNNING: frozenset({State.STARTING, State.RUNNING, State.ERROR}),
+    Wanted.STOPPED: frozenset({State.STOPPING, State.STOPPED}),
+    Wanted.DELETED: frozenset({State.STOPPING, State.STOPPED, State.ERROR}),
+}
+"""The states in which the use cases and the loop leave a cluster of which this is wanted."""
 
 
 def may(before: State, after: State) -> bool:
     """Whether the table has the edge. Staying is always allowed."""
     return before == after or after in EDGES[before]
+
+
+def toward(before: State, goal: State) -> State:
+    """The next state on the shortest way from one to the other along the edges; ``goal`` itself when that is one step."""
+    ways = {before: before}
+    reached = [before]
+    for state in reached:
+        for after in EDGES[state]:
+            if after not in ways:
+                ways[after] = after if state is before else ways[state]
+                reached.append(after)
+    return ways[goal]

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from .errors import InvalidSpec, MissingField
 from .installation import Installation
+from .quantities import MAX_CORES, MAX_MEMORY
 from .spec import ClusterSpec, NodeShape, WorkerGroup
 
 MAX_GROUPS = 50
@@ -122,12 +123,14 @@ def _shape(
         yield MissingField(f"{path}.queue")
     elif shape.queue not in queues:
         yield InvalidSpec(f"{path}.queue", f"no queue is named {shape.queue!r}; there are: {', '.join(sorted(queues))}")
-    if shape.cpu <= 0:
-        yield InvalidSpec(f"{path}.cpu", "must be more than 0")
+    if not shape.cpu.is_finite() or not 0 < shape.cpu <= MAX_CORES:
+        yield InvalidSpec(f"{path}.cpu", f"must be more than 0 and at most {MAX_CORES} cores")
+    if not 0 < shape.memory <= MAX_MEMORY:
+        yield InvalidSpec(f"{path}.memory", "must be more than 0 and at most 1 PiB")
     if shape.gpu is not None and shape.gpu not in installation.gpus:
         known = ", ".join(installation.gpus) or "none"
         yield InvalidSpec(f"{path}.gpu", f"no GPU type is named {shape.gpu!r}; there are: {known}")
-    if sum(len(key) + len(value) for key, value in shape.env.items()) > MAX_ENV_BYTES:
+    if sum(len(text.encode(errors="replace")) for item in shape.env.items() for text in item) > MAX_ENV_BYTES:
         yield InvalidSpec(f"{path}.env", f"must have at most {MAX_ENV_BYTES} bytes in all")
     for key, value in shape.env.items():
         if not _VARIABLE.fullmatch(key):

@@ -38,28 +38,19 @@ class DirectoryService:
     async def workspaces(
         self, caller: Caller, *, limit: int = 100, after: WorkspaceId | None = None, name_contains: str | None = None
     ) -> list[Workspace]:
-        """The workspaces that the caller has a role in, by id; ``after`` continues behind that one."""
-
-        def work(tx: Transaction) -> list[Workspace]:
-            found: list[Workspace] = []
-            last = after
-            while len(found) < limit:
-                rows = tx.workspaces.list(limit=limit, after=last, name_contains=name_contains)
-                found += [row for row in rows if caller.may(row.id, Role.VIEWER)]
-                if len(rows) < limit:
-                    break
-                last = rows[-1].id
-            return found[:limit]
-
-        return await self._store.read(work)
+        """The workspaces that the caller has a role in, newest first; ``after`` continues behind that one."""
+        among = None if caller.principal.admin else set(caller.principal.roles)
+        return await self._store.read(
+            lambda tx: tx.workspaces.list(limit=limit, after=after, name_contains=name_contains, among=among)
+        )
 
     async def workspace(self, caller: Caller, workspace: WorkspaceId) -> Workspace:
         return await self._store.read(lambda tx: authorise(tx, caller, workspace, Role.VIEWER, "see the workspace"))
 
     async def create_workspace(self, caller: Caller, name: str) -> Workspace:
         """A new workspace with its ``root_queue``; for installation admins. Raises AlreadyExists."""
-        if not 1 <= len(name) <= 64:
-            raise InvalidRequest("must have 1 to 64 characters", path="name")
+        if not name.strip() or len(name) > 64 or any(ord(character) < 32 for character in name):
+            raise InvalidRequest("must have 1 to 64 characters, none of them a control character", path="name")
         if not caller.principal.admin:
             raise Forbidden("create workspaces", caller.principal.name, "installation admin")
         record = Workspace(new_workspace_id(), name, self._clock.now(), caller.principal.id)

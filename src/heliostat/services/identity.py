@@ -18,9 +18,13 @@ from .caller import Caller, authorise
 from .seams import Clock
 
 TOKEN_PREFIX = "hlt_"
+FIRST_WORKSPACE = "default"
 _PRINCIPAL = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 NONCE_MEMORY = timedelta(minutes=30)
 """Twice the clock skew that a signature may have (EMR contract, section 3.3)."""
+
+USE_INTERVAL = timedelta(hours=1)
+MAX_LIFETIME = timedelta(days=36500)
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class IdentityService:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._noted: dict[str, datetime] = {}
+        """When the last use of each token was written down."""
 
     async def by_token(self, text: str) -> Principal:
         """Who a bearer token belongs to. Raises Unauthenticated."""
@@ -65,8 +71,10 @@ class IdentityService:
             return tx.credentials.token(text)
 
         found = await self._store.read(work) if text.startswith(TOKEN_PREFIX) else None
-        if found is None or not found[0].usable(self._clock.now()):
+        now = self._clock.now()
+        if found is None or not found[0].usable(now):
             raise Unauthenticated("this API token is unknown, expired or revoked; make one with: heliostat key create")
+        await self._note_use(found[0].id, now)
         return found[1]
 
     async def access_key(self, key_id: str) -> tuple[Credential, Principal, Secret] | None:
@@ -76,7 +84,12 @@ class IdentityService:
     async def remember_nonce(self, key_id: str, nonce: str) -> bool:
         """False when this key has used the nonce in the last 30 minutes. Call it after the signature was found good."""
         now = self._clock.now()
-        return await self._store.write(lambda tx: tx.nonces.remember(key_id, nonce, now, NONCE_MEMORY))
+
+        def work(tx: Transaction) -> bool:
+            tx.credentials.used(key_id, now)
+            return tx.nonces.remember(key_id, nonce, now, NONCE_MEMORY)
+
+        return await self._store.write(work)
 
     async def create_access_key(
         self, caller: Caller, *, principal: str | None = None, description: str = "", lifetime: timedelta | None = None
@@ -124,7 +137,7 @@ class IdentityService:
     async def first_start(self, user: str) -> FirstStart | None:
         """Make the admin ``user``, a workspace with ``root_queue`` and both kinds of keys; None if that was done."""
         now = self._clock.now()
-        workspace = Workspace(new_workspace_id(), "default", now)
+        workspace = Workspace(new_workspace_id(), FIRST_WORKSPACE, now)
         admin = Principal(new_principal_id(), user, admin=True)
         keys = FirstStart.fresh(workspace.id)
 
@@ -146,18 +159,26 @@ class IdentityService:
         def work(tx: Transaction) -> FirstStart:
             admins = [row for row in tx.principals.list() if row.admin]
             admin = next((row for row in admins if row.name == user), admins[0])
-            keys = FirstStart.fresh(tx.workspaces.list(limit=1)[0].id)
+            workspace = tx.workspaces.by_name(FIRST_WORKSPACE) or tx.workspaces.list(limit=1)[0]
+            keys = FirstStart.fresh(workspace.id)
             _add_keys(tx, admin, keys, "credentials file renewed", now)
             return keys
 
         return await self._store.write(work)
 
+    async def _note_use(self, credential: str, now: datetime) -> None:
+        """At most once an hour, so that most requests write nothing; what is forgotten costs one more write."""
+        noted = self._noted.get(credential)
+        if noted is None or now - noted >= USE_INTERVAL:
+            self._noted[credential] = now
+            await self._store.write(lambda tx: tx.credentials.used(credential, now))
+
     async def _add(
         self, caller: Caller, principal: str | None, description: str, lifetime: timedelta | None,
         kind: CredentialKind, secret: Secret,
     ) -> Credential:  # fmt: skip
-        if lifetime is not None and lifetime <= timedelta(0):
-            raise InvalidRequest("a key must live longer than nothing", path="lifetime")
+        if lifetime is not None and not timedelta(0) < lifetime <= MAX_LIFETIME:
+            raise InvalidRequest("must be more than nothing and at most 100 years", path="lifetime")
         key_id = _new_key_id() if kind is CredentialKind.ACCESS_KEY else _token_id(secret)
 
         def work(tx: Transaction) -> Credential:

@@ -35,11 +35,11 @@ def explain(
 
 def _summary(cluster: Cluster, instance: Instance | None, events: Sequence[Event]) -> tuple[str, str]:
     name = cluster.spec.name
-    asked = _last(events, "StopRequested", "DeleteRequested") if cluster.wanted is not Wanted.RUNNING else None
-    asked = asked or _last(events, "StartRequested")
+    reasons = ("StartRequested",) if cluster.wanted is Wanted.RUNNING else ("StopRequested", "DeleteRequested")
+    asked = _last(events, *reasons)
     by = f" since {asked.actor} asked for it at {asked.at:%Y-%m-%d %H:%M:%S}" if asked else ""
     match cluster.state:
-        case State.STOPPED if asked is None:
+        case State.STOPPED if cluster.started_at is None:
             return f"{name} is stopped: nobody has started it yet.", "Start it."
         case State.STOPPED:
             return f"{name} is stopped{by}.", ""
