@@ -17,13 +17,12 @@ from urllib.parse import quote
 from .errors import HeliostatError, Unavailable, Unreachable, of_problem
 
 __all__ = [
-    "RETRIED_STATUSES", "STREAM_RETRIES", "Deadline", "EventLines", "Request", "ServerEvent", "Unavailable",
-    "delete", "get", "new_key", "patch", "pause", "post", "put", "read", "segment", "unreachable",
+    "Deadline", "EventLines", "Reconnection", "Request", "ServerEvent", "Unavailable",
+    "delete", "get", "new_key", "passing", "patch", "pause", "post", "put", "read", "segment", "unreachable",
 ]  # fmt: skip
 
-RETRIED_STATUSES = frozenset({429, 502, 503, 504})
-STREAM_RETRIES = 5
-"""How often in a row a stream without a deadline is opened again in vain."""
+STREAM_PATIENCE_SECONDS = 60.0
+"""How long a stream that broke is opened again in vain before its reader is told."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +91,19 @@ def read(status: int, headers: Mapping[str, str], content: bytes) -> Any:
     return document
 
 
+def passing(status: int, content: bytes) -> bool:
+    """Whether an answer says that the same request may do better in a moment."""
+    if status in (502, 504):
+        return True
+    if status not in (429, 503):
+        return False
+    try:
+        document = json.loads(content)
+    except ValueError:
+        return True
+    return not isinstance(document, dict) or document.get("retry", "later") == "later"
+
+
 def pause(attempt: int, headers: Mapping[str, str] | None = None) -> float:
     """Seconds to wait before attempt ``attempt + 1`` (the first is 0): doubling from 0.1 s to 5 s, with jitter.
 
@@ -143,6 +155,30 @@ class EventLines:
         kind, data = self._kind, self._data
         self._kind, self._data = "message", []
         return ServerEvent(kind, json.loads("\n".join(data)), self._id) if data else None
+
+
+class Reconnection:
+    """Whether a stream that broke is opened again, and after how long."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._since: float | None = None
+
+    def good(self) -> None:
+        """Something came."""
+        self._failures, self._since = 0, None
+
+    def bad(self, error: HeliostatError) -> None:
+        """It broke. Raises ``error`` when it has been broken for too long."""
+        now = time.monotonic()
+        self._failures += 1
+        self._since = self._since or now
+        if now - self._since > STREAM_PATIENCE_SECONDS:
+            raise error
+
+    @property
+    def pause(self) -> float:
+        return pause(self._failures)
 
 
 class Deadline:

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Self, Unpack
 
-from ..errors import ClusterFailed, DeadlineExceeded, InvalidRequest
+from ..errors import ClusterFailed, DeadlineExceeded, InvalidRequest, NotFound
 from ..facts import ClusterFacts
 from ..models import ClusterInfo, Event, Explanation, Node, Progress
 from ..specs import CreateFields, UpdateFields
@@ -147,17 +147,21 @@ class AsyncCluster(ClusterFacts):
     async def _wait(self, until: str, deadline: float, on_progress: Callable[[Progress], None] | None) -> Self:
         """``until`` is a state, or "" for being gone."""
         since = time.monotonic()
-        async for seen in self._client.clusters.watch(self.id, seconds=deadline):
-            self._now(seen)
-            if on_progress is not None:
-                on_progress(self.progress(since))
-            if self.arrived(until, deleting=not until):
-                return self
-        if time.monotonic() - since < deadline:
-            if not until:
-                return self
+        try:
+            async for seen in self._client.clusters.watch(self.id, seconds=deadline):
+                self._now(seen)
+                if on_progress is not None:
+                    on_progress(self.progress(since))
+                if self.arrived(until, deleting=not until):
+                    return self
+            gone = time.monotonic() - since < deadline
+        except NotFound:
+            gone = True
+        if gone and not until:
+            return self
+        if gone:
             raise ClusterFailed(f"cluster {self.name} was deleted while waiting for {until}")
-        goal = f"{until}" if until else "gone"
+        goal = until or "gone"
         raise DeadlineExceeded(f"cluster {self.name} is {self.state}, not {goal}, after {deadline:g} s: {self.message}")
 
     def _now(self, seen: AsyncCluster) -> Self:

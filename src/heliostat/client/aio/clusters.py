@@ -103,23 +103,22 @@ class AsyncClusters:
 
         A broken connection is mended without losing or repeating any.
         """
-        last, failures = after, 0
+        last = after
+        connection = protocol.Reconnection()
         path = await self._path(cluster, "/events")
         while True:
             try:
                 async for row in self._client.stream(protocol.get(path, follow=True, after=last)):
-                    failures = 0
+                    connection.good()
                     if row.kind == "gone":
                         return
                     if row.kind == "event":
                         event = decode(Event, row.data)
                         last = event.id
                         yield event
-            except protocol.Unavailable:
-                failures += 1
-                if failures > protocol.STREAM_RETRIES:
-                    raise
-            await self._client.sleep(protocol.pause(failures))
+            except protocol.Unavailable as error:
+                connection.bad(error)
+            await self._client.sleep(connection.pause)
 
     async def why(self, cluster: str) -> Explanation:
         """Why it is in its state, with the evidence."""
@@ -128,24 +127,20 @@ class AsyncClusters:
     async def watch(self, cluster: str, *, seconds: float | None = None) -> AsyncIterator[AsyncCluster]:
         """The cluster now, and again whenever it changes, until it is gone or ``seconds`` have passed."""
         path = await self._path(cluster, "/watch")
-        clock = protocol.Deadline(seconds)
-        failures = 0
+        clock, connection = protocol.Deadline(seconds), protocol.Reconnection()
         while not clock.passed:
             try:
-                request = protocol.get(path, seconds=clock.stream_seconds)
-                async for row in self._client.stream(request, silence=30.0):
-                    failures = 0
+                async for row in self._client.stream(protocol.get(path, seconds=clock.stream_seconds)):
+                    connection.good()
                     if row.kind == "gone":
                         return
                     if row.kind == "cluster":
                         yield self._cluster(row.data)
                     if clock.passed:
                         return
-            except protocol.Unavailable:
-                failures += 1
-                if failures > protocol.STREAM_RETRIES and seconds is None:
-                    raise
-            await self._client.sleep(clock.at_most(protocol.pause(failures)))
+            except protocol.Unavailable as error:
+                connection.bad(error)
+            await self._client.sleep(clock.at_most(connection.pause))
 
     def _cluster(self, document: Mapping[str, Any]) -> AsyncCluster:
         return AsyncCluster(self._client, decode(ClusterInfo, document))

@@ -100,23 +100,22 @@ class Clusters:
 
         A broken connection is mended without losing or repeating any.
         """
-        last, failures = after, 0
+        last = after
+        connection = protocol.Reconnection()
         path = self._path(cluster, "/events")
         while True:
             try:
                 for row in self._client.stream(protocol.get(path, follow=True, after=last)):
-                    failures = 0
+                    connection.good()
                     if row.kind == "gone":
                         return
                     if row.kind == "event":
                         event = decode(Event, row.data)
                         last = event.id
                         yield event
-            except protocol.Unavailable:
-                failures += 1
-                if failures > protocol.STREAM_RETRIES:
-                    raise
-            self._client.sleep(protocol.pause(failures))
+            except protocol.Unavailable as error:
+                connection.bad(error)
+            self._client.sleep(connection.pause)
 
     def why(self, cluster: str) -> Explanation:
         """Why it is in its state, with the evidence."""
@@ -125,24 +124,20 @@ class Clusters:
     def watch(self, cluster: str, *, seconds: float | None = None) -> Iterator[Cluster]:
         """The cluster now, and again whenever it changes, until it is gone or ``seconds`` have passed."""
         path = self._path(cluster, "/watch")
-        clock = protocol.Deadline(seconds)
-        failures = 0
+        clock, connection = protocol.Deadline(seconds), protocol.Reconnection()
         while not clock.passed:
             try:
-                request = protocol.get(path, seconds=clock.stream_seconds)
-                for row in self._client.stream(request, silence=30.0):
-                    failures = 0
+                for row in self._client.stream(protocol.get(path, seconds=clock.stream_seconds)):
+                    connection.good()
                     if row.kind == "gone":
                         return
                     if row.kind == "cluster":
                         yield self._cluster(row.data)
                     if clock.passed:
                         return
-            except protocol.Unavailable:
-                failures += 1
-                if failures > protocol.STREAM_RETRIES and seconds is None:
-                    raise
-            self._client.sleep(clock.at_most(protocol.pause(failures)))
+            except protocol.Unavailable as error:
+                connection.bad(error)
+            self._client.sleep(clock.at_most(connection.pause))
 
     def _cluster(self, document: Mapping[str, Any]) -> Cluster:
         return Cluster(self._client, decode(ClusterInfo, document))

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 
 from ..credentials import Credentials
-from ..errors import HeliostatError, RequestTimeout, Unavailable
-from ..protocol import RETRIED_STATUSES, EventLines, Request, ServerEvent, pause, read, unreachable
+from ..errors import HeliostatError, RequestTimeout, Unavailable, of_problem
+from ..protocol import EventLines, Request, ServerEvent, passing, pause, read, unreachable
 
 
 class Transport:
@@ -47,7 +47,7 @@ class Transport:
                     raise problem from error
                 time.sleep(pause(attempt))
             else:
-                again = answer.status_code in RETRIED_STATUSES and request.repeatable
+                again = request.repeatable and passing(answer.status_code, answer.content)
                 if not again or attempt >= self._retries:
                     if answer.status_code == 404 and request.method == "DELETE" and attempt:
                         return None
@@ -71,6 +71,8 @@ class Transport:
                     read(answer.status_code, answer.headers, answer.read())
                 for line in answer.iter_lines():
                     event = lines.feed(line)
+                    if event is not None and event.kind == "error":
+                        raise of_problem(event.data.get("status", 500), event.data, answer.headers.get("x-request-id"))
                     if event is not None:
                         yield event
         except httpx.TransportError as error:
