@@ -1,0 +1,91 @@
+"""Clusters and people for the gateway's tests, without a store."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from heliostat.domain.engine import Endpoints
+from heliostat.domain.ids import ClusterId, InstanceId, WorkspaceId
+from heliostat.domain.passes import Purpose
+from heliostat.domain.records import Instance, Role
+from heliostat.domain.secret import Secret
+from heliostat.domain.spec import ClusterSpec, NodeShape
+from heliostat.domain.states import State
+from heliostat.gateway.request import GatewayRequest
+from heliostat.services.access import Access, Route
+
+CLUSTER = ClusterId("ray-aaaaaaaaaaaaaaaa")
+OTHER = ClusterId("ray-bbbbbbbbbbbbbbbb")
+WORKSPACE = WorkspaceId("w-0123456789abcdef")
+SUBMIT = "0123456789abcdef0123456789abcdef"
+API_TOKEN = "hlt_" + "u" * 43
+LINK = "hlp_link.signature"
+SESSION = "hlp_session.signature"
+RAY_TOKEN = "ray-secret-token"
+DOMAIN = "localhost:8600"
+HOST = f"c-{CLUSTER}.{DOMAIN}"
+ORIGIN = f"http://{HOST}"
+
+
+def access_to(
+    cluster: ClusterId = CLUSTER,
+    role: Role = Role.EDITOR,
+    *,
+    state: State = State.RUNNING,
+    upstream: str = "127.0.0.1:8265",
+    purpose: Purpose | None = None,
+    ray: str = "2.60.0",
+    subject: str = "ada",
+    run: str = "00000001",
+) -> Access:
+    """What a good token opens."""
+    spec = ClusterSpec("demo", f"ray-1.3.1 (Ray {ray}, Python 3.11)", NodeShape("root_queue", Decimal(1), 2**30))
+    up = state is State.RUNNING
+    instance = Instance(
+        InstanceId(f"{cluster}-{run}"),
+        cluster,
+        WORKSPACE,
+        spec,
+        1,
+        datetime(2026, 1, 1, tzinfo=UTC),
+        Secret(SUBMIT),
+        Secret(RAY_TOKEN),
+        endpoints=Endpoints(upstream) if up else None,
+    )
+    route = Route(cluster, WORKSPACE, instance.id, upstream, instance.ray_token) if up else None
+    present = None if state is State.STOPPED else instance
+    return Access(subject, role, cluster, WORKSPACE, state, present, route, purpose)
+
+
+class FakeGatekeeper:
+    """Stands in for AccessService: tokens are rows of a dictionary, which tests change as they go."""
+
+    def __init__(self, **rows: Access) -> None:
+        self.rows: dict[str, Access] = dict(rows)
+        self.asked: list[tuple[str, ClusterId | None]] = []
+
+    async def resolve(self, token: str, cluster: ClusterId | None) -> Access | None:
+        self.asked.append((token, cluster))
+        text, _, named = token.partition("~")
+        access = self.rows.get(text)
+        if access is None or (cluster or named or access.cluster) != access.cluster:
+            return None
+        return access
+
+    def session(self, access: Access) -> str:
+        return SESSION
+
+
+def request(
+    target: str = "/",
+    method: str = "GET",
+    *,
+    host: str = HOST,
+    websocket: bool = False,
+    **headers: str,
+) -> GatewayRequest:
+    """A request; header names with ``_`` for ``-``."""
+    path, _, query = target.partition("?")
+    named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+    return GatewayRequest(method, path.encode(), query, (("host", host), *named), websocket, "192.0.2.1")
