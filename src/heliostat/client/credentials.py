@@ -7,7 +7,7 @@ Looked for in this order, each value (endpoint, token, workspace) by itself:
 3. the profile that ``heliostat login`` wrote: ``profiles.json`` in the user's configuration folder
    (``HELIOSTAT_PROFILES`` names another file), the one named by ``profile`` or ``HELIOSTAT_PROFILE``, else the current one;
 4. ``credentials.json``, which a server writes at its first start into ``HELIOSTAT_HOME`` (default: the user's data
-   folder).
+   folder). It comes before 3 when ``HELIOSTAT_HOME`` is set, since who sets it means that server.
 
 A token is only sent to the endpoint that it was found with: when 1 or 2 name another endpoint, a token of 3 or 4 is
 not used.
@@ -142,7 +142,9 @@ def _kept(
         candidates = [local] if local else []
         if home is None:
             others = [row for name, row in rows.items() if name != current and endpoint is not None]
-            candidates = [*([rows[current]] if current else []), *candidates, *others]
+            mine = [rows[current]] if current else []
+            first = [*candidates, *mine] if env.get("HELIOSTAT_HOME") else [*mine, *candidates]
+            candidates = [*first, *others]
     yield from (row for row in candidates if endpoint is None or _same(endpoint, row.endpoint))
 
 
