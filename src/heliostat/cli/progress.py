@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 STEPS = ("queued", "environment", "head", "workers")
 """In this order; head and workers overlap. ``up`` is their end and ``failed`` is told by the message."""
+MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "waiting": ("·", "dim")}
+"""A sign and its colour; what is going on has a spinner."""
 SILENCE_SECONDS = 15.0
 """A pipe hears of a step that is still going on this often."""
 
@@ -38,11 +40,14 @@ class Line:
 
 
 def lines(info: ClusterInfo, since_report: float) -> list[Line]:
-    """The steps of the present start, ``since_report`` seconds after the server told of it."""
+    """The steps of the present start, ``since_report`` seconds after the server told of it. Skipped ones are left out."""
     rows = {row.step: row for row in info.instance.steps} if info.instance is not None else {}
+    last = max((index for index, step in enumerate(STEPS) if step in rows), default=0)
     found = []
-    for step in STEPS:
+    for index, step in enumerate(STEPS):
         row = rows.get(step)
+        if row is None and index < last:
+            continue
         if row is None:
             found.append(Line(step, "waiting", 0.0, ""))
         elif row.ended_at is not None:
@@ -71,11 +76,14 @@ class Board(Protocol):
     ) -> None: ...
 
 
-def board(app: App, title: str) -> Board:
-    """The board that fits where stderr leads: lively on a terminal, lines on a pipe, nothing with ``--quiet``."""
+def board(app: App, title: str, note: str = "") -> Board:
+    """The board that fits where stderr leads: lively on a terminal, lines on a pipe, nothing with ``--quiet``.
+
+    ``note`` stands behind the title in a quieter voice.
+    """
     if app.quiet:
         return NoBoard()
-    return LiveBoard(title) if app.lively else LineBoard(title)
+    return LiveBoard(title, note) if app.lively else LineBoard(f"{title}  {note}".rstrip())
 
 
 class NoBoard:
@@ -105,7 +113,8 @@ class LineBoard(NoBoard):
         self._write = write
         self._clock = clock
         self._told: dict[str, tuple[str, str]] = {}
-        self._last = 0.0
+        self._began = clock()
+        self._last = self._began
         self._state = ""
 
     def __enter__(self) -> Self:
@@ -122,27 +131,32 @@ class LineBoard(NoBoard):
                 self._told[line.step] = (line.state, line.detail)
                 self._last = now
                 detail = f"  {line.detail}" if line.detail else ""
-                took = f"{seconds(line.elapsed):>10}" if line.state != "going" or news else f"{'...':>10}"
+                took = f"{'...' if changed and line.state == 'going' else seconds(line.elapsed):>10}"
                 self._write(f"  {line.step:<12}{took}{detail}")
         if info.state != self._state:
             self._state = info.state
-            nodes = count(info) if info.state in ("Running", "Stopping") else ""
-            self._write(f"  {info.state.lower():<12}{'':>10}  {nodes}".rstrip())
+            if info.state not in ("Starting", "Stopping"):
+                nodes = count(info) if info.state == "Running" else ""
+                self._write(f"  {info.state.lower():<12}{seconds(now - self._began):>10}  {nodes}".rstrip())
 
 
 class LiveBoard(NoBoard):
     """For terminals: the steps, redrawn in place until the wait ends."""
 
-    def __init__(self, title: str, *, clock: Callable[[], float] = time.monotonic, console: Any = None) -> None:
+    def __init__(
+        self, title: str, note: str = "", *, clock: Callable[[], float] = time.monotonic, console: Any = None
+    ) -> None:
         from rich.console import Console
         from rich.live import Live
         from rich.spinner import Spinner
 
         self._title = title
+        self._note = note
         self._clock = clock
         self._began = clock()
         self._info: ClusterInfo | None = None
         self._heard = self._began
+        self._mark: tuple[str, str] | None = None
         self._spinner = Spinner("dots", style="cyan")
         self._console = console or Console(stderr=True, highlight=False)
         self._live = Live(
@@ -160,6 +174,7 @@ class LiveBoard(NoBoard):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._mark = MARKS["done"] if kind is None else MARKS["failed"]
         self._live.__exit__(kind, error, trace)
 
     def draw(self) -> Any:  # a rich renderable; rich is not imported at the top of this module
@@ -167,26 +182,43 @@ class LiveBoard(NoBoard):
         from rich.text import Text
 
         now = self._clock()
-        grid = Table.grid(padding=(0, 1, 0, 0))
-        grid.add_column(width=3, justify="right")
-        grid.add_column(min_width=12)
-        grid.add_column(min_width=9, justify="right")
-        grid.add_column(overflow="ellipsis", no_wrap=True)
         info = self._info
         told = lines(info, now - self._heard) if info is not None else []
+        steps = _grid(5)
         for line in told if any(line.state != "waiting" for line in told) else []:
-            mark: Any = {"done": Text("✓", "green"), "failed": Text("✗", "red"), "waiting": Text("·", "dim")}.get(
-                line.state, self._spinner
-            )
+            mark = MARKS.get(line.state)
             style = "dim" if line.state == "waiting" else ""
             elapsed = "" if line.state == "waiting" else seconds(line.elapsed)
-            grid.add_row(mark, Text(line.step, style), Text(elapsed, style), Text(f" {line.detail}", "dim"))
-        head = Text.assemble((self._title, "bold"), "  ", (seconds(now - self._began), "dim"))
-        if info is not None and info.state in ("Starting", "Running"):
-            head.append(f"  {count(info)}", style="green" if info.state == "Running" else "")
-        elif info is not None:
-            head.append(f"  {info.state.lower()}", style="red" if info.state == "Error" else "")
+            steps.add_row(
+                Text(*mark) if mark else self._spinner,
+                Text(line.step, style),
+                Text(elapsed, style),
+                Text(line.detail, "dim"),
+            )
+        words = ""
+        if info is not None:
+            words = count(info) if info.state in ("Starting", "Running") else info.state.lower()
+        style = {"Running": "green", "Error": "red"}.get(info.state if info is not None else "", "")
+        head = _grid(3)
+        head.add_row(
+            Text(*self._mark) if self._mark else self._spinner,
+            Text(self._title),
+            Text(seconds(now - self._began)),
+            Text.assemble((words, style), "  " if words and self._note else "", (self._note, "dim")),
+        )
         whole = Table.grid()
         whole.add_row(head)
-        whole.add_row(grid)
+        whole.add_row(steps)
         return whole
+
+
+def _grid(indent: int) -> Any:  # a rich Table
+    """Mark, name, time, words."""
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column(width=indent, justify="right")
+    grid.add_column(min_width=15 - indent)
+    grid.add_column(min_width=9, justify="right")
+    grid.add_column(overflow="ellipsis", no_wrap=True)
+    return grid

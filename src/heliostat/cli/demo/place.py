@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+NOTE = "demo.json"
 ENVIRONMENTS = Path("local") / "environments"
 """Below the folder: what the local engine builds and the next demo uses again."""
 
@@ -46,9 +47,10 @@ class Place:
 
     @classmethod
     def chosen(cls, home: str | None) -> Place:
-        """``demo`` below the home folder that was asked for, else in the user's cache folder."""
+        """``demo`` below the home folder that was asked for (or that folder, if it is a demo's), else in the cache folder."""
         if home:
-            return cls(Path(home).expanduser().absolute() / "demo")
+            folder = Path(home).expanduser().absolute()
+            return cls(folder if (folder / NOTE).exists() else folder / "demo")
         import platformdirs
 
         return cls(Path(platformdirs.user_cache_dir("heliostat")) / "demo")
@@ -67,7 +69,7 @@ class Place:
 
     @property
     def _note(self) -> Path:
-        return self.root / "demo.json"
+        return self.root / NOTE
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:

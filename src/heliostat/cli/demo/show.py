@@ -123,7 +123,7 @@ class Demo:
         client, server = self._parts()
         release = self.release or self._usable(client)
         made = client.clusters.create(NAME, workers=WORKERS, cpu=1, memory="1Gi", release=release)
-        with board(self.app, f"cluster of 1 head and {WORKERS} workers, {made.release}") as shown:
+        with board(self.app, f"{'cluster':<12}", f"1 head, {WORKERS} workers, {made.release}") as shown:
             return arrive(client, made.id, "Running", shown, timeout=self.timeout, check=server.check)
 
     def _usable(self, client: Client) -> str:
@@ -155,7 +155,7 @@ class Demo:
         """The result, on stdout."""
         for row in result.reports:
             click.echo(
-                f"      node {row.node[:8]}  {row.kind:<8} process {row.pid:<8} {row.hits:>7,} of {row.samples:,}"
+                f"      node {row.node[:8]}  {row.kind:<8} process {row.pid:<8} {row.hits:>7,} of {row.samples:,} points inside"
             )
         click.echo(f"      so pi is about {result.pi:.4f}, says Ray {result.ray}")
         assert info.endpoints is not None  # _job has seen it
@@ -179,8 +179,8 @@ class Demo:
 
     def _nothing_left(self) -> str:
         if not self.place.environments.is_dir():
-            return "no process, port or folder is left"
-        return f"no process, port or folder is left, but the Ray environments in {self.place.environments}"
+            return "nothing is left"
+        return f"nothing is left; for the next time: {self.place.environments}"
 
     def _without_clusters(self) -> str:
         """Delete them all. What could not be removed, in words."""
@@ -201,9 +201,15 @@ class Demo:
         say = self.app.say
         if not self.keep or self.server is None:
             say(f"\n  all of it took {total}. Go on with:\n")
-            say("    make demo KEEP=1                            the same, and the cluster and its dashboard stay")
-            say(f"    {program()} serve                           your own server")
-            say(f"    {program()} cluster create mine --workers 2   in another terminal: your own cluster")
+            again = "make demo KEEP=1" if "MAKELEVEL" in os.environ else f"{program()} demo --keep"
+            rows = (
+                (again, "the same, and the cluster and its dashboard stay"),
+                (f"{program()} serve", "your own server"),
+                (f"{program()} cluster create mine --workers 2", "in another terminal: your own cluster"),
+            )
+            width = max(len(command) for command, _ in rows)
+            for command, meaning in rows:
+                say(f"    {command:<{width}}   {click.style(meaning, dim=True)}")
             return
         self.place.write(replace(self.server.note, kept=True))
         token = f"$({program()} cluster get {NAME} -o json --show-secrets | jq -r .endpoints.submit_token)"
