@@ -29,8 +29,10 @@ class Role(StrEnum):
     """Also queues and the roles of others."""
 
     def includes(self, other: Role) -> bool:
-        order = list(Role)
-        return order.index(self) >= order.index(other)
+        return _RANK[self] >= _RANK[other]
+
+
+_RANK = {role: rank for rank, role in enumerate(Role)}
 
 
 @dataclass(frozen=True)

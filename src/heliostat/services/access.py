@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from heliostat.domain import passes
 from heliostat.domain.errors import Unauthenticated
@@ -29,6 +30,8 @@ from .identity import TOKEN_PREFIX, IdentityService
 from .seams import Clock
 
 LINK_LIFETIME = timedelta(hours=1)
+LINK_SLOT = 300
+"""Seconds for which the same link is given again; it is good for LINK_LIFETIME from the slot's end."""
 SESSION_LIFETIME = timedelta(hours=8)
 SUBMIT_TOKEN_SUBJECT = "(submit token)"
 """Who it is when only an instance's submit token was shown; no principal can have this name."""
@@ -118,9 +121,8 @@ class AccessService:
         role = principal.role_in(cluster.workspace)
         if instance is None or instance.endpoints is None or cluster.state is not State.RUNNING or role is None:
             return None
-        expires = self._clock.now() + LINK_LIFETIME
-        link = Pass(Purpose.LINK, instance.id, role, principal.name, expires)
-        text = passes.issue(link, instance.submit_token)
+        slot = int(self._clock.now().timestamp() // LINK_SLOT)
+        text = _link(instance.id, role, principal.name, slot, instance.submit_token)
         place = self._installation
         return Links(
             dashboard_url=f"{place.gateway_scheme}://c-{cluster.id}.{place.gateway_domain}/?token={text}",
@@ -170,6 +172,13 @@ class AccessService:
         pair = await self._store.read(work)
         role = principal.role_in(pair[0].workspace) if pair else None
         return None if pair is None or role is None else _access(principal.name, role, pair[0], pair[1], None)
+
+
+@lru_cache(maxsize=4096)
+def _link(instance: InstanceId, role: Role, subject: str, slot: int, submit_token: Secret) -> str:
+    """The link of a five-minute slot, so that a list of many clusters does not sign each anew at every request."""
+    expires = datetime.fromtimestamp((slot + 1) * LINK_SLOT, UTC) + LINK_LIFETIME
+    return passes.issue(Pass(Purpose.LINK, instance, role, subject, expires), submit_token)
 
 
 def _access(subject: str, role: Role, cluster: Cluster, instance: Instance | None, purpose: Purpose | None) -> Access:

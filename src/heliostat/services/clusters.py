@@ -61,8 +61,7 @@ class ClusterService:
         AlreadyExists (the name), IdempotencyMismatch, NotReady (with ``start``: its release cannot run here).
         """
         spec = self._resolved(spec)
-        if start:
-            await self._ready_for(spec)
+        problem = await self._start_problem(spec) if start else None
         cluster = new_cluster_id()
 
         def work(tx: Transaction) -> tuple[Cluster, bool]:
@@ -75,6 +74,8 @@ class ClusterService:
                 if made is not None:
                     return self._made_before(tx, workspace, made, spec), False
             self._check(tx, workspace, spec)
+            if problem is not None:
+                raise NotReady(problem)
             principal = caller.principal
             record = Cluster(
                 id=cluster, workspace=workspace, spec=spec, generation=1, wanted=Wanted.STOPPED, state=State.STOPPED,
@@ -117,7 +118,7 @@ class ClusterService:
             tx.clusters.save(after)
             note = "; takes effect at the next start" if after.modified else ""
             self._event(tx, after, caller, now, "Updated", f"changed to generation {after.generation}{note}")
-            self._report_findings(tx, after, caller, now)
+            self._report_findings(tx, after, caller, now, known=self._capabilities.support(before.spec))
             return after
 
         record = await self._store.write(work)
@@ -177,8 +178,7 @@ class ClusterService:
         NotReady when its release cannot run here.
         """
         view = await self.get(caller, workspace, cluster)
-        if view.cluster.state in (State.STOPPED, State.ERROR):
-            await self._ready_for(view.cluster.spec)
+        problem = await self._start_problem(view.cluster.spec)
 
         def work(tx: Transaction) -> Cluster:
             now = self._clock.now()
@@ -191,8 +191,11 @@ class ClusterService:
                 if target == cluster:
                     return record
                 if target is not None:
-                    raise IdempotencyMismatch("this clientToken has started another cluster; use a new one")
-            return self._begin(tx, record, caller, now)
+                    raise IdempotencyMismatch("this client token has started another cluster; use a new one")
+            begun = self._begin(tx, record, caller, now)
+            if problem is not None:
+                raise NotReady(problem)
+            return begun
 
         record = await self._store.write(work)
         self._wake(cluster)
@@ -282,11 +285,11 @@ class ClusterService:
             if finding.verdict is Verdict.REFUSED:
                 raise InvalidSpec(finding.path, finding.message)
 
-    async def _ready_for(self, spec: ClusterSpec) -> None:
+    async def _start_problem(self, spec: ClusterSpec) -> str | None:
+        """Why this machine cannot run the spec's release. Told only to those who may start clusters."""
         release = self._installation.catalogue.find(spec.release)
         problem = None if release is None else await self._capabilities.release_problem(release)
-        if problem is not None:
-            raise NotReady(f"{spec.release} cannot be started here: {problem}")
+        return None if problem is None else f"{spec.release} cannot be started here: {problem}"
 
     def _locked(self, tx: Transaction, workspace: WorkspaceId, cluster: ClusterId) -> Cluster:
         record = tx.clusters.lock(cluster)
@@ -326,8 +329,12 @@ class ClusterService:
             raise IdempotencyMismatch("this client token has created something else; use a new one")
         return found
 
-    def _report_findings(self, tx: Transaction, record: Cluster, caller: Caller, now: datetime) -> None:
+    def _report_findings(
+        self, tx: Transaction, record: Cluster, caller: Caller, now: datetime, known: Collection[Finding] = ()
+    ) -> None:
         for finding in self._capabilities.support(record.spec):
+            if finding in known:
+                continue
             reason = "FieldMapped" if finding.verdict is Verdict.MAPPED else "FieldIgnored"
             self._event(tx, record, caller, now, reason, f"{finding.path}: {finding.message}", warning=True)
 
