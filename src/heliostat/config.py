@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from heliostat.domain.engine import GpuType, Volume
@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=default_home)
     """Folder of everything that the server keeps: database, keys, environments, running instances."""
     host: str = "127.0.0.1"
-    port: int = 8600
+    port: int = Field(default=8600, ge=0, le=65535)
     """0 takes a free one."""
     database_url: str | None = None
     """SQLAlchemy URL; None means SQLite in the home folder."""
@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     """TOML file; None means ``config.toml`` in the home folder, if it is there."""
     tls_cert: Path | None = None
     tls_key: Path | None = None
-    public_url: str | None = None
+    public_url: str | None = Field(default=None, pattern=r"^https?://[^/?#]+/?$")
     """Where users reach the server, if not at host and port (behind a proxy)."""
     gateway_domain: str | None = None
     """Domain (and port) below which clusters get host names; None means ``localhost`` with the port."""
@@ -59,15 +59,15 @@ class _Strict(BaseModel):
 
 
 class _Release(_Strict):
-    name: str
-    ray: str
-    python: str
+    name: str = Field(pattern=r"^(ray|err)-[0-9]+\.[0-9]+\.[0-9]+$")
+    ray: str = Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")
+    python: str = Field(pattern=r"^3\.[0-9]+$")
     stable: bool = True
     packages: tuple[str, ...] = ()
 
 
 class _Gpu(_Strict):
-    name: str
+    name: str = Field(min_length=1)
     accelerator: str
     count: int = Field(ge=1)
 
@@ -75,6 +75,13 @@ class _Gpu(_Strict):
 class _Volume(_Strict):
     id: str = Field(pattern=r"^vol-[a-z0-9]+$")
     path: Path
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        if not path.is_absolute():
+            raise ValueError("must be an absolute path")
+        return path
 
 
 class _Network(_Strict):
@@ -115,6 +122,15 @@ class ConfigFile(_Strict):
     emr: EmrFile = EmrFile()
     engine: EngineFile = EngineFile()
 
+    @field_validator("gpus", "volumes", "network_services")
+    @classmethod
+    def _named_once(cls, rows: tuple[_Gpu | _Volume | _Network, ...] | None) -> object:
+        names = [row.name if isinstance(row, _Gpu) else row.id for row in rows or ()]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{twice} is there twice")
+        return rows
+
     @classmethod
     def load(cls, settings: Settings) -> ConfigFile:
         """The file of these settings, or the defaults. Raises NotReady naming the file and the key."""
@@ -122,10 +138,10 @@ class ConfigFile(_Strict):
         if settings.config is None and not path.exists():
             return cls()
         try:
-            return cls.model_validate(tomllib.loads(path.read_text()))
+            return cls.model_validate(tomllib.loads(path.read_text("utf-8")))
         except OSError as error:
             raise NotReady(f"cannot read the configuration {path}: {error.strerror}") from error
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise NotReady(f"{path} is not TOML: {error}") from error
         except ValidationError as error:
             first = error.errors()[0]

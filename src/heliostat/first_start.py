@@ -13,6 +13,8 @@ from heliostat.services import Services
 from heliostat_node.protocol import replace_json
 
 log = structlog.get_logger()
+KEYS = ("endpoint", "workspace_id", "token", "access_key_id", "access_key_secret")
+"""What the file holds, each a text."""
 
 
 def make_home(home: Path) -> None:
@@ -54,8 +56,18 @@ async def keep_credentials_file(services: Services, path: Path, endpoint: str, u
         return
     try:
         content = json.loads(path.read_text())
-        if content.get("endpoint") != endpoint:
+        _check(content)
+        if content["endpoint"] != endpoint:
             replace_json(path, content | {"endpoint": endpoint})
         path.chmod(0o600)
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise NotReady(f"{path} cannot be read as credentials: {error}; remove it to have new ones made") from error
+
+
+def _check(content: object) -> None:
+    """Raise ValueError unless it is what was written."""
+    if not isinstance(content, dict):
+        raise ValueError("it is not a JSON object")
+    missing = [key for key in KEYS if not isinstance(content.get(key), str)]
+    if missing:
+        raise ValueError(f"it lacks {', '.join(missing)}")
