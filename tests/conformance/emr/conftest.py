@@ -1,0 +1,94 @@
+"""The vendor's SDK in an environment of its own, and servers for it to talk to.
+
+The environment is built once with uv below ``.cache`` from the pinned ``requirements.txt``, or taken from
+``HELIOSTAT_TEST_EMR_SDK``. The SDK calls nobody else when it is given explicit credentials and an endpoint; the driver
+forbids it all the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from heliostat.testing.harness import HarnessServer, threaded
+
+from .sdk import Driver, Sdk
+
+HERE = Path(__file__).parent
+CACHE = HERE.parents[2] / ".cache" / "emr-sdk"
+UV = Path(sysconfig.get_path("scripts")) / "uv"
+UNLIMITED = "[emr]\nreads_per_second = 0\nwrites_per_second = 0\n"
+VOLUMES = '[[volumes]]\nid = "vol-1234567890"\npath = "/tmp"\n'
+
+
+@pytest.fixture(scope="session")
+def sdk_python() -> Path:
+    """The interpreter of the SDK's environment."""
+    given = os.environ.get("HELIOSTAT_TEST_EMR_SDK")
+    if given:
+        return Path(given) / "bin" / "python"
+    requirements = HERE / "requirements.txt"
+    folder = CACHE / hashlib.sha256(requirements.read_bytes()).hexdigest()[:16]
+    if not folder.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(dir=CACHE))
+        subprocess.run([UV, "venv", "-q", "--relocatable", "--allow-existing", "-p", "3.11", building], check=True)
+        python = building / "bin" / "python"
+        subprocess.run([UV, "pip", "install", "-q", "--compile-bytecode", "-p", python, "-r", requirements], check=True)
+        building.rename(folder)
+    return folder / "bin" / "python"
+
+
+@pytest.fixture(scope="session")
+def driver(sdk_python: Path) -> Iterator[Driver]:
+    with Driver.start(sdk_python) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HarnessServer]:
+    """A server without rate limits, with one volume, on the simulated engine."""
+    home = tmp_path_factory.mktemp("emr")
+    (home / "config.toml").write_text(UNLIMITED + VOLUMES)
+    with threaded(home) as up:
+        yield up
+
+
+@pytest.fixture(scope="session")
+def private_ca(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A certificate authority of our own: its certificate, and a server's certificate and key for 127.0.0.1."""
+    folder = tmp_path_factory.mktemp("ca")
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1", "localhost")
+    ca, certificate, key = folder / "ca.pem", folder / "server.pem", folder / "server.key"
+    authority.cert_pem.write_to_path(ca)
+    for index, part in enumerate(issued.cert_chain_pems):
+        part.write_to_path(certificate, append=index > 0)
+    issued.private_key_pem.write_to_path(key)
+    return ca, certificate, key
+
+
+@pytest.fixture(scope="session")
+def tls_server(
+    tmp_path_factory: pytest.TempPathFactory, private_ca: tuple[Path, Path, Path]
+) -> Iterator[HarnessServer]:
+    """The same over https."""
+    home = tmp_path_factory.mktemp("emr-tls")
+    (home / "config.toml").write_text(UNLIMITED + VOLUMES)
+    _, certificate, key = private_ca
+    with threaded(home, tls_cert=certificate, tls_key=key) as up:
+        yield up
+
+
+@pytest.fixture
+def sdk(driver: Driver, server: HarnessServer) -> Sdk:
+    """The SDK with the admin's key pair, over http, sync."""
+    return Sdk.for_server(driver, server)
