@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 
 import pytest
 
 from heliostat.domain.errors import AlreadyExists, InvalidRequest, NotFound
 from heliostat.domain.ids import PrincipalId, new_cluster_id
+from heliostat.domain.records import Cluster, Instance
 from heliostat.domain.spec import NodeShape
 from heliostat.domain.states import State, Wanted
 from heliostat.store import Store, Transaction
@@ -115,7 +117,7 @@ async def test_of_concurrent_creates_of_one_name_one_wins(store: Store, other: S
     contenders = [a_cluster("one") for _ in range(8)]
     results = await asyncio.gather(
         *(
-            opened.write(lambda tx, cluster=cluster: tx.clusters.add(cluster))  # type: ignore[misc]
+            opened.write(lambda tx, cluster=cluster: tx.clusters.add(cluster))
             for opened, cluster in zip((store, other) * 4, contenders, strict=True)
         ),
         return_exceptions=True,
@@ -151,7 +153,7 @@ async def test_pages_are_newest_first_and_complete(store: Store) -> None:
     await make_workspaces(store)
     clusters = [a_cluster(f"c{number}", age=timedelta(seconds=number // 3)) for number in range(10)]
     for cluster in [*clusters, a_cluster("elsewhere", workspace=AWAY)]:
-        await store.write(lambda tx, cluster=cluster: tx.clusters.add(cluster))  # type: ignore[misc]
+        await store.write(lambda tx, cluster=cluster: tx.clusters.add(cluster))
     expected = sorted(clusters, key=lambda cluster: (cluster.created_at, cluster.id), reverse=True)
 
     assert await store.read(lambda tx: tx.clusters.page(HOME, limit=100)) == expected
@@ -172,11 +174,11 @@ async def test_pages_can_be_narrowed(store: Store) -> None:
     for name in names:
         state = State.RUNNING if name == "serve" else State.STOPPED
         cluster = replace(a_cluster(name), state=state)
-        await store.write(lambda tx, cluster=cluster: tx.clusters.add(cluster))  # type: ignore[misc]
+        await store.write(lambda tx, cluster=cluster: tx.clusters.add(cluster))
 
     async def found(**narrowed: object) -> set[str]:
-        page = await store.read(lambda tx: tx.clusters.page(HOME, limit=9, **narrowed))  # type: ignore[arg-type]
-        assert await store.read(lambda tx: tx.clusters.count(HOME, **narrowed)) == len(page)  # type: ignore[arg-type]
+        page = await store.read(lambda tx: tx.clusters.page(HOME, limit=9, **narrowed))
+        assert await store.read(lambda tx: tx.clusters.count(HOME, **narrowed)) == len(page)
         return {cluster.spec.name for cluster in page}
 
     assert await found(name_contains="TRAIN") == {"Train-A", "train_b", "trainxb"}
@@ -215,17 +217,22 @@ async def test_more_clusters_than_a_statement_takes_parameters(store: Store, oth
     assert {cluster.id for cluster in page} == {cluster.id for cluster in clusters}
 
 
-@pytest.mark.parametrize("state", State)
-@pytest.mark.parametrize("wanted", Wanted)
-@pytest.mark.parametrize("ended", [None, False, True], ids=["no run", "a run", "an ended run"])
-async def test_active_is_all_that_is_not_at_rest(
-    store: Store, state: State, wanted: Wanted, ended: bool | None
-) -> None:
+async def test_active_is_all_that_is_not_at_rest(store: Store) -> None:
+    """Over the whole product of states, wishes, and no run, a run or an ended run."""
     await make_workspaces(store)
-    cluster = replace(a_cluster(), state=state, wanted=wanted)
-    await store.write(lambda tx: tx.clusters.add(cluster))
-    if ended is not None:
-        instance = replace(an_instance(cluster), ended_at=NOW if ended else None)
-        await store.write(lambda tx: tx.instances.add(instance))
-    at_rest = state is State.STOPPED and wanted is Wanted.STOPPED and ended is not False
-    assert await store.read(lambda tx: tx.clusters.active()) == ([] if at_rest else [cluster.id])
+    active = set()
+    for number, (state, wanted, run) in enumerate(product(State, Wanted, ["none", "live", "ended"])):
+        cluster = replace(a_cluster(f"c{number}"), state=state, wanted=wanted)
+        instance = replace(an_instance(cluster), ended_at=NOW if run == "ended" else None)
+
+        def add(tx: Transaction, cluster: Cluster = cluster, instance: Instance = instance, run: str = run) -> None:
+            tx.clusters.add(cluster)
+            if run != "none":
+                tx.instances.add(instance)
+
+        await store.write(add)
+        if state is not State.STOPPED or wanted is not Wanted.STOPPED or run == "live":
+            active.add(cluster.id)
+    found = await store.read(lambda tx: tx.clusters.active())
+    assert set(found) == active
+    assert len(found) == len(active) == 43

@@ -36,14 +36,14 @@ async def test_an_access_key_gives_its_principal_and_secret(store: Store) -> Non
     found = await store.read(lambda tx: tx.credentials.access_key("HELIKEY"))
     assert found == (KEY, anna, Secret("the-secret"))
     for id in ("HELIOTHER", "tok-1", "", "\0", "\ud800"):
-        assert await store.read(lambda tx, id=id: tx.credentials.access_key(id)) is None  # type: ignore[misc]
+        assert await store.read(lambda tx, id=id: tx.credentials.access_key(id)) is None
 
 
 async def test_a_token_gives_its_principal(store: Store) -> None:
     anna = await make_anna(store)
     assert await store.read(lambda tx: tx.credentials.token(TEXT)) == (TOKEN, anna)
     for text in ("tok-1", TEXT[:-1], "HELIKEY", "", "\ud800"):
-        assert await store.read(lambda tx, text=text: tx.credentials.token(text)) is None  # type: ignore[misc]
+        assert await store.read(lambda tx, text=text: tx.credentials.token(text)) is None
 
 
 async def test_a_principal_without_roles(store: Store) -> None:
@@ -120,13 +120,13 @@ async def test_of_simultaneous_uses_of_a_nonce_one_wins(store: Store, other: Sto
 
 async def test_forgotten_nonces_leave_the_database(store: Store) -> None:
     for number in range(100):
-        await store.write(lambda tx, n=f"{number}": tx.nonces.remember("k", n, NOW, MINUTE))  # type: ignore[misc]
+        await store.write(lambda tx, n=f"{number}": tx.nonces.remember("k", n, NOW, MINUTE))
     later = NOW + 2 * MINUTE
     for number in range(100):
-        await store.write(lambda tx, n=f"new{number}": tx.nonces.remember("k", n, later, MINUTE))  # type: ignore[misc]
+        await store.write(lambda tx, n=f"new{number}": tx.nonces.remember("k", n, later, MINUTE))
     earlier = NOW + MINUTE / 2
     for number in range(100):
-        assert await store.write(lambda tx, n=f"{number}": tx.nonces.remember("k", n, earlier, MINUTE))  # type: ignore[misc]
+        assert await store.write(lambda tx, n=f"{number}": tx.nonces.remember("k", n, earlier, MINUTE))
     assert not await store.write(lambda tx: tx.nonces.remember("k", "new0", later, MINUTE))
 
 

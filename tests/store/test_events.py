@@ -35,7 +35,7 @@ async def test_pages(store: Store) -> None:
     one, two = new_cluster_id(), new_cluster_id()
     for number in range(10):
         event = an_event((one, two)[number % 2], f"Fact{number}")
-        await store.write(lambda tx, event=event: tx.events.add(event))  # type: ignore[misc]
+        await store.write(lambda tx, event=event: tx.events.add(event))
     await store.write(lambda tx: tx.events.add(replace(an_event(new_cluster_id()), workspace=AWAY)))
 
     def reasons(events: list[Event]) -> list[int]:

@@ -32,6 +32,11 @@ async def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
     assert await store.read(lambda tx: tx.workspaces.get(HOME)) is None
 
 
+async def test_a_stop_iteration_does_not_leave_the_caller_waiting(store: Store) -> None:
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await asyncio.wait_for(store.read(lambda tx: next(iter(tx.clusters.active()))), 10)
+
+
 async def test_a_read_cannot_write(store: Store) -> None:
     with pytest.raises((Unavailable, SQLAlchemyError)):
         await store.read(lambda tx: tx.workspaces.add(Workspace(HOME, "home", NOW)))
@@ -182,15 +187,15 @@ async def test_odd_text_never_fails_a_transaction(store: Store) -> None:
     assert found.message == "log tail: \ufffd? end"
     assert found.creator_name == "\N{SUN BEHIND CLOUD}"
     for name in ("\0", "\ud800", "'; DROP TABLE clusters; --"):
-        assert await store.read(lambda tx, name=name: tx.clusters.by_name(HOME, name)) is None  # type: ignore[misc]
-        assert await store.read(lambda tx, name=name: tx.clusters.page(HOME, limit=1, name_contains=name)) == []  # type: ignore[misc]
+        assert await store.read(lambda tx, name=name: tx.clusters.by_name(HOME, name)) is None
+        assert await store.read(lambda tx, name=name: tx.clusters.page(HOME, limit=1, name_contains=name)) == []
 
 
 async def test_times_keep_their_microseconds(store: Store) -> None:
     times = [NOW + timedelta(microseconds=number * 333_333) for number in range(50)]
     for number, time in enumerate(times):
         workspace = Workspace(HOME if number == 0 else type(HOME)(f"w-{number}"), f"{number}", time)
-        await store.write(lambda tx, workspace=workspace: tx.workspaces.add(workspace))  # type: ignore[misc]
+        await store.write(lambda tx, workspace=workspace: tx.workspaces.add(workspace))
     listed = await store.read(lambda tx: tx.workspaces.list(limit=100))
     assert [workspace.created_at for workspace in listed] == times[::-1]
 

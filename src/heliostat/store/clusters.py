@@ -188,14 +188,18 @@ class Clusters:
         return None if row is None else self._many([row])[0]
 
     def _many(self, rows: Iterable[AnyRow]) -> list[Cluster]:
-        keys = [(row[0], row[1]) for row in rows]
         cached = self._shared.clusters.get
-        found = [cached(key) for key in keys]
-        missing = [key[0] for key, cluster in zip(keys, found, strict=True) if cluster is None]
-        if not missing:
-            return [cluster for cluster in found if cluster is not None]
-        loaded = self._load(missing)
-        return [cluster or loaded[key[0]] for key, cluster in zip(keys, found, strict=True)]
+        found: dict[ClusterId, Cluster | None] = {}
+        missing: list[ClusterId] = []
+        for id, revision, *_ in rows:
+            known = cached(id)
+            if known is not None and known[0] == revision:
+                found[id] = known[1]
+            else:
+                found[id] = None
+                missing.append(id)
+        found.update(self._load(missing))
+        return [cluster for cluster in found.values() if cluster is not None]
 
     def _pairs(self, rows: Iterable[AnyRow]) -> list[tuple[Cluster, Instance | None]]:
         rows = list(rows)
@@ -208,7 +212,7 @@ class Clusters:
             for row in self._connection.execute(_LOAD, {"ids": batch}):
                 cluster = self._cluster(row)
                 loaded[cluster.id] = cluster
-                self._shared.clusters.put((cluster.id, row.revision), cluster)
+                self._shared.clusters.put(cluster.id, (row.revision, cluster))
         return loaded
 
     def _cluster(self, row: AnyRow) -> Cluster:

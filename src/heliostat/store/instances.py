@@ -67,17 +67,18 @@ class Instances:
         """The instances with these ids, whose present revisions the caller has just read."""
         found: dict[InstanceId, Instance] = {}
         missing: list[InstanceId] = []
-        for key in keys:
-            instance = self._shared.instances.get(key)
-            if instance is None:
-                missing.append(key[0])
+        cached = self._shared.instances.get
+        for id, revision in keys:
+            known = cached(id)
+            if known is not None and known[0] == revision:
+                found[id] = known[1]
             else:
-                found[key[0]] = instance
+                missing.append(id)
         for batch in batches(missing, 500):
             for row in self._connection.execute(_LOAD, {"ids": batch}):
                 instance = self._instance(row)
                 found[instance.id] = instance
-                self._shared.instances.put((instance.id, row.revision), instance)
+                self._shared.instances.put(instance.id, (row.revision, instance))
         return found
 
     def _many(self, query: AnySelect, values: Values) -> list[Instance]:

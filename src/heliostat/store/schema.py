@@ -192,6 +192,7 @@ Index(
     sqlite_where=_UNDELETED,
     postgresql_where=_UNDELETED,
 )
+Index("ix_clusters_activity", clusters.c.wanted, clusters.c.state, clusters.c.id)
 
 instances = Table(
     "instances",

@@ -16,9 +16,10 @@ class Shared:
 
     def __init__(self, sealer: Sealer, cached_objects: int) -> None:
         self.sealer = sealer
-        self.clusters: Recent[tuple[ClusterId, int], Cluster] = Recent(cached_objects)
-        """By id and revision."""
-        self.instances: Recent[tuple[InstanceId, int], Instance] = Recent(cached_objects)
+        self.clusters: Recent[ClusterId, tuple[int, Cluster]] = Recent(cached_objects)
+        """With the revision that was decoded: good for whoever has just read the same from the row."""
+        self.instances: Recent[InstanceId, tuple[int, Instance]] = Recent(cached_objects)
+        """The same."""
         self.used: Recent[str, datetime] = Recent(cached_objects)
         """When the last use of a credential was written down."""
 

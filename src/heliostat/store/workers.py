@@ -61,6 +61,8 @@ class Workers:
         while True:
             try:
                 return self._attempt(work)
+            except StopIteration as error:
+                raise RuntimeError("a unit of work raised StopIteration, which no awaiting task can receive") from error
             except DBAPIError as error:
                 if self._database.clashed(error):
                     again = time.monotonic() < deadline

@@ -113,6 +113,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["workspace"], ["workspaces.id"], name="fk_clusters_workspace"),
         sa.PrimaryKeyConstraint("id", name="pk_clusters"),
     )
+    op.create_index("ix_clusters_activity", "clusters", ["wanted", "state", "id"])
     op.create_index(
         "ix_clusters_newest",
         "clusters",
