@@ -7,6 +7,7 @@ Copied as ``bootstrap.py`` beside the real ``protocol.py``. What a node does is 
 ``vanish``  ends before it has written a status
 ``hang``    never becomes registered
 ``slow``    takes a second to become registered
+A path      ends at once with a reason if there is a file of that name
 
 A file ``no-zygote`` in the environment's folder makes zygotes fail to start.
 """
@@ -23,7 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from heliostat_node.protocol import NodeSpec, NodeStatus, start_ticks  # noqa: E402 - needs the path
+from heliostat_node.protocol import NodeSpec, NodeStatus, start_ticks
 
 
 def spawn(environment: dict[str, str], own_session: bool) -> None:
@@ -44,7 +45,7 @@ def live(directory: Path) -> None:
     pid = os.getpid()
     status = {"instance": spec.instance, "node": spec.node, "pid": pid, "start_ticks": start_ticks(pid) or 0}
     NodeStatus(**status).write(directory)
-    if mode == "die":
+    if mode == "die" or (mode.startswith("/") and Path(mode).exists()):
         NodeStatus(**status, phase="exited", exit_reason="It was told to die.", exited_at=time.time()).write(directory)
         return
     log = os.open(directory / "shim.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

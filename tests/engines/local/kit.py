@@ -14,10 +14,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import heliostat_node
+from heliostat.domain.engine import NodeObservation, Observation
 from heliostat.engines.local import LocalEngine, LocalSettings
 from heliostat.engines.local.clock import Clock, SystemClock
 
 FAKE = Path(__file__).with_name("fake_node.py")
+
+
+def kill(node: NodeObservation) -> None:
+    """SIGKILL the shim of a node, as a user or the kernel might."""
+    assert node.pid is not None
+    os.kill(node.pid, signal.SIGKILL)
+
+
+def of_kind(seen: Observation, kind: str) -> list[NodeObservation]:
+    return [node for node in seen.nodes if node.kind == kind]
 
 
 def fake_runtime(folder: Path) -> Path:
@@ -52,10 +63,8 @@ class Healthy:
         return
 
 
-class TestClock:
+class FastClock:
     """Real sleeps, and a time of day that tests can move on."""
-
-    __test__ = False
 
     def __init__(self) -> None:
         self._ahead = timedelta(0)

@@ -135,7 +135,6 @@ class Decision:
     steps: tuple[Step, ...] = ()
     again: float | None = None
     """Seconds until the next look; None = when something happens."""
-    trouble: str = ""
 
 
 def decide(facts: Facts, rules: LocalSettings) -> Decision:
@@ -163,8 +162,8 @@ def decide(facts: Facts, rules: LocalSettings) -> Decision:
     if due:
         begun = _starts(facts, due)
         starting = any(isinstance(step, Start) for step in begun)
-        return Decision(begun, POLL_SECONDS if starting else _again(facts), _trouble(facts))
-    return Decision((), _again(facts), _trouble(facts))
+        return Decision(begun, POLL_SECONDS if starting else _again(facts))
+    return Decision((), _again(facts))
 
 
 def node_key(node: NodeRecord) -> str:
@@ -278,7 +277,8 @@ def _again(facts: Facts) -> float | None:
     return min(waits, default=None)
 
 
-def _trouble(facts: Facts) -> str:
+def trouble(facts: Facts) -> str:
+    """What is wrong at present but being worked on, for people; empty when nothing is."""
     if not facts.record.up_at:
         return ""
     if facts.environment_failure:

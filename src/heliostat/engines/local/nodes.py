@@ -18,7 +18,7 @@ from heliostat_node.protocol import STATUS_FILE, NodeStatus, start_ticks
 from .decisions import Seen
 from .logs import tail_of_node
 from .node_specs import node_spec
-from .processes import Shim, kill_tree
+from .processes import Shim, kill_tree, members
 from .records import NODES, Grave, NodeRecord, boot_id
 from .world import World
 
@@ -74,11 +74,14 @@ class Nodes:
             shim = self.shim(node)
         if shim is not None:
             self._world.exits.forget(shim)
-        folders = [self._directory(node), self._world.layout.real_temps(self._instance) / node.temp]
-        left = await asyncio.to_thread(kill_tree, node.node, shim, folders, KILL_TIMEOUT_SECONDS)
+        left = await asyncio.to_thread(kill_tree, node.node, shim, self._folders(node), KILL_TIMEOUT_SECONDS)
         if left:
             log.error("processes survive SIGKILL", node=node.node, processes=sorted(left))
         return left
+
+    def members(self, node: NodeRecord) -> set[int]:
+        """Live pids of a node, its shim's or what the shim left."""
+        return members(node.node, self.shim(node), self._folders(node))
 
     def fence(self, node: NodeRecord) -> None:
         """Make sure that a shim that was asked for, but of which nothing is known, can no longer begin.
@@ -109,6 +112,10 @@ class Nodes:
             self._world.layout.real_temps(self._instance) / grave.temp,
         ):
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _folders(self, node: NodeRecord) -> list[Path]:
+        temps = (self._world.layout.temps(self._instance), self._world.layout.real_temps(self._instance))
+        return [self._directory(node), *(folder / node.temp for folder in temps)]
 
     def _directory(self, node: NodeRecord) -> Path:
         return self._folder / NODES / node.directory

@@ -16,11 +16,11 @@ from typing import Any
 
 import structlog
 
-from heliostat.domain.engine import InstancePlan, Observation
+from heliostat.domain.engine import Incident, InstancePlan, Observation
 from heliostat.domain.engine import Step as Phase
 from heliostat.domain.errors import HeliostatError
 
-from .decisions import Facts, Seen, decide
+from .decisions import Facts, Seen, decide, trouble
 from .demolition import demolish
 from .nodes import Nodes
 from .notes import begin, end, noted
@@ -54,6 +54,7 @@ class Supervisor:
         self._details: dict[Phase, str] = {}
         self._told_detail = 0.0
         self._trouble = ""
+        """What keeps the engine itself from working on the instance."""
         self._misses = 0
         self._asked_health = 0.0
         self._health_trouble = ""
@@ -89,6 +90,7 @@ class Supervisor:
 
     def open(self) -> None:
         """Begin to watch."""
+        self._note_orphans()
         self._task = asyncio.create_task(self._run(), name=f"supervisor-{self._record.instance}")
 
     async def close(self) -> None:
@@ -115,8 +117,8 @@ class Supervisor:
     def observe(self) -> Observation:
         """What there is now. What is told is noted first, so that a later observation cannot contradict it."""
         self._look_and_note()
-        trouble = "; ".join(part for part in (self._trouble, self._health_trouble) if part)
-        return observation(self._facts, trouble, self._details)
+        wrong = (trouble(self._facts), self._health_trouble, self._trouble)
+        return observation(self._facts, "; ".join(part for part in wrong if part), self._details)
 
     def save(self, record: InstanceRecord) -> None:
         """Replace the record, in memory and on disk."""
@@ -162,7 +164,7 @@ class Supervisor:
         if not self._applied:
             return self._health_wait()
         decision = decide(self._facts, self._world.settings)
-        self._trouble = decision.trouble
+        self._trouble = ""
         if decision.steps:
             self._report()
         await self._steps.perform(decision.steps)
@@ -170,6 +172,14 @@ class Supervisor:
             self._give_turn_back()
         waits = [wait for wait in (decision.again, self._health_wait()) if wait is not None]
         return min(waits, default=None)
+
+    def _note_orphans(self) -> None:
+        """Name what nodes left that died while no server was there to see it; it is ended with the next plan."""
+        for node in self._record.nodes:
+            if node.launched_at and not self._facts.seen[node.node].alive and (left := self._nodes.members(node)):
+                text = f"{len(left)} processes of {node.node} outlived it while the server was down; they are ended."
+                incident = Incident(f"orphans/{node.directory}", self._world.clock.now(), "OrphanFound", text)
+                self.save(self._record.with_incident(incident))
 
     def _look_and_note(self) -> None:
         self._facts = self._look()

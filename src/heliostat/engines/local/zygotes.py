@@ -176,12 +176,13 @@ class Zygotes:
 
         Raises Unavailable when neither the zygote nor the direct way works.
         """
-        try:
-            zygote = await self._zygote(environment)
-            answer = await zygote.ask("start", directory=str(directory))
-            return int(str(answer["pid"]))
-        except ZygoteFailed as failure:
-            log.warning("zygote failed, node is started without it", environment=environment.name, cause=str(failure))
+        for last in (False, True):
+            try:
+                zygote = await self._zygote(environment)
+                answer = await zygote.ask("start", directory=str(directory))
+                return int(str(answer["pid"]))
+            except ZygoteFailed as failure:
+                log.warning("zygote failed", environment=environment.name, cause=str(failure), last_try=last)
         return self._start_alone(environment, directory)
 
     async def close(self) -> None:
