@@ -7,6 +7,7 @@ A table is data first (:class:`Table`), so that one content serves a terminal (c
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,8 +40,12 @@ class Card:
     """One thing: a heading, named lines, and further blocks of text."""
 
     title: str
-    fields: tuple[tuple[str, str], ...]
+    fields: tuple[tuple[str, str], ...] = ()
     blocks: tuple[tuple[str, tuple[str, ...]], ...] = field(default=())
+    state: str = ""
+    """Stands behind the title, in its colour."""
+    note: str = ""
+    """And behind that."""
 
 
 View = Callable[[], Table | Card]
@@ -79,41 +84,48 @@ def stream(app: App, document: Any) -> None:
     sys.stdout.flush()
 
 
-def plain_lines(table: Table, *, heading: bool = True) -> list[str]:
-    """The table as aligned text, two blanks between columns."""
+def plain_lines(table: Table, *, heading: bool = True, widths: Sequence[int] = ()) -> list[str]:
+    """The table as aligned text, two blanks between columns, columns at least as wide as ``widths``."""
     rows = [table.columns, *table.rows] if heading else list(table.rows)
-    widths = [max(len(row[index]) for row in [table.columns, *table.rows]) for index in range(len(table.columns))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, column_widths(table, widths), strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def column_widths(table: Table, least: Sequence[int] = ()) -> list[int]:
+    """What each column needs."""
+    whole = [table.columns, *table.rows]
+    needed = [max(len(row[index]) for row in whole) for index in range(len(table.columns))]
+    return [max(pair) for pair in zip(needed, [*least, *[0] * len(needed)], strict=False)]
+
+
+def screen_lines(table: Table, columns: int) -> list[str]:
+    """The table for a terminal of so many columns: states in colour, the last column cut to what is left."""
+    widths = column_widths(table)
+    room = max(12, columns - sum(widths[:-1]) - 2 * (len(widths) - 1))
+    found = [
+        "  ".join(click.style(cell.ljust(width), dim=True) for cell, width in zip(table.columns, widths, strict=True))
+    ]
+    for row in table.rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        cells[-1] = row[-1] if len(row[-1]) <= room else row[-1][: room - 1] + "…"
+        styled = (click.style(cell, fg=STATE_COLOURS.get(cell.strip())) for cell in cells)
+        found.append("  ".join(styled).rstrip())
+    return found
 
 
 def print_table(table: Table) -> None:
-    if not sys.stdout.isatty():
+    if sys.stdout.isatty():
+        click.echo("\n".join(screen_lines(table, shutil.get_terminal_size().columns)))
+    else:
         click.echo("\n".join(plain_lines(table)))
-        return
-    from rich.console import Console
-
-    Console(highlight=False).print(rich_table(table))
-
-
-def rich_table(table: Table) -> Any:  # a rich Table; rich is not imported at the top of this module
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    last = len(table.columns) - 1
-    for index, column in enumerate(table.columns):
-        drawn.add_column(column, no_wrap=True, overflow="ellipsis", ratio=1 if index == last else None)
-    for row in table.rows:
-        drawn.add_row(*(Text(cell, style=STATE_COLOURS.get(cell, "")) for cell in row))
-    return drawn
 
 
 def print_card(card: Card) -> None:
     width = max((len(name) for name, _ in card.fields), default=0)
-    head, _, state = card.title.partition("  ")
-    word = state.split(" ", 1)[0].rstrip(",:")
-    colour = STATE_COLOURS.get(word)
-    click.echo(click.style(head, bold=True) + (f"  {click.style(state, fg=colour)}" if state else ""))
+    parts = (click.style(card.title, bold=True), click.style(card.state, fg=STATE_COLOURS.get(card.state)), card.note)
+    click.echo("  ".join(part for part in parts if click.unstyle(part)))
     for name, text in card.fields:
         first, *rest = text.splitlines() or [""]
         click.echo(f"  {click.style(name.ljust(width), dim=True)}  {first}".rstrip())

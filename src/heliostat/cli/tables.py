@@ -38,11 +38,9 @@ def nodes_up(row: models.ClusterInfo) -> str:
 
 
 def cluster(row: models.ClusterInfo, now: datetime, *, show_secrets: bool) -> Card:
-    state = row.state
-    if row.instance is not None:
-        state += f"  {row.instance.nodes_up} of {row.instance.nodes_wanted} nodes"
+    note = f"{row.instance.nodes_up} of {row.instance.nodes_wanted} nodes" if row.instance is not None else ""
     if row.message != "ok":
-        state += f": {first_line(row.message)}"
+        note = f"{note}  {first_line(row.message)}".strip()
     fields = [
         ("id", row.id),
         ("workspace", row.workspace),
@@ -72,7 +70,7 @@ def cluster(row: models.ClusterInfo, now: datetime, *, show_secrets: bool) -> Ca
     if row.findings:
         lines = tuple(f"{finding.path} is {finding.verdict}: {finding.message}" for finding in row.findings)
         blocks.append(("Not honoured literally", lines))
-    return Card(f"{row.name}  {state}", tuple(fields), tuple(blocks))
+    return Card(row.name, tuple(fields), tuple(blocks), row.state, note)
 
 
 def shape(part: Mapping[str, Any]) -> str:
@@ -115,7 +113,7 @@ def event_row(row: models.Event) -> tuple[str, ...]:
 
 def explanation(row: models.Explanation) -> Card:
     fields = (("what to do", row.remedy),) if row.remedy else ()
-    return Card(row.summary.replace("  ", " "), fields, (("Evidence", tuple(row.evidence)),) if row.evidence else ())
+    return Card(row.summary, fields, (("Evidence", tuple(row.evidence)),) if row.evidence else ())
 
 
 def releases(rows: Iterable[models.Release]) -> Table:
@@ -192,4 +190,4 @@ def moment(when: datetime) -> str:
 
 
 def deletion(row: models.ClusterInfo, *, done: bool) -> Card:
-    return Card(f"{row.name} {'is deleted' if done else 'is being deleted'} ({row.id})", ())
+    return Card(f"{row.name} {'is deleted' if done else 'is being deleted'} ({row.id})")

@@ -9,18 +9,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import click
 
 from . import tables
 from .app import App, Format
-from .output import Table, plain_lines, rich_table, stream, without_secrets
+from .output import Table, column_widths, plain_lines, screen_lines, stream, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from heliostat.client import Client
+    from heliostat.client import Client, ClusterInfo
     from heliostat.client.models import Event
 
 POLL_SECONDS = 2.0
@@ -43,21 +43,23 @@ def poll(
     if app.output is Format.TABLE and sys.stdout.isatty():
         from rich.console import Console
         from rich.live import Live
+        from rich.text import Text
 
-        with Live(console=Console(highlight=False), auto_refresh=False, vertical_overflow="crop") as live:
+        console = Console(highlight=False)
+        with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
             while True:
-                live.update(rich_table(table(look())), refresh=True)
+                lines = screen_lines(table(look()), console.width)
+                live.update(Text.from_ansi("\n".join(lines)), refresh=True)
                 time.sleep(POLL_SECONDS)
+    teller: Teller[T] = Teller(app, table)
     before: dict[Hashable, Any] = {}
-    first = True
     while True:
         rows = {key(row): row for row in look()}
-        changed = [row for name, row in rows.items() if name not in before or before[name] != row]
-        gone = [name for name in before if name not in rows]
-        _tell(app, changed, table, heading=first)
-        if gone and app.output is Format.TABLE:
-            app.say("\n".join(f"gone: {name}" for name in gone))
-        before, first = dict(rows), False
+        teller.tell([row for name, row in rows.items() if before.get(name) != row])
+        for name in before:
+            if name not in rows and app.output is Format.TABLE:
+                app.say(f"gone: {name}")
+        before = dict(rows)
         time.sleep(POLL_SECONDS)
 
 
@@ -74,37 +76,43 @@ def follow_cluster(app: App, client: Client, cluster: str, *, show_secrets: bool
                 board.show(seen.info)
         app.say(f"{first.name} is gone")
         return
-    heading = True
+    teller: Teller[ClusterInfo] = Teller(app, lambda rows: tables.clusters(rows, app.now()), show_secrets=show_secrets)
     before: Any = None
     for seen in client.clusters.watch(client.clusters.get(cluster).id):
-        document = dict(seen.info.raw) if show_secrets else without_secrets(seen.info.raw)
-        if app.output is not Format.TABLE:
-            stream(app, document)
-        else:
-            row = tables.clusters([seen.info], app.now())
-            shown = [cell for index, cell in enumerate(row.rows[0]) if row.columns[index] != "AGE"]
-            if shown != before:
-                _write(plain_lines(row, heading=heading))
-                heading, before = False, shown
+        row = tables.cluster_row(seen.info, seen.info.created_at)
+        if app.output is not Format.TABLE or row != before:
+            teller.tell([seen.info])
+        before = row
 
 
 def follow_events(app: App, client: Client, cluster: str, rows: Sequence[Event]) -> None:
     """Those already there, then each as it comes, until the cluster is gone."""
-    _tell(app, rows, tables.events, heading=True)
+    teller = Teller(app, tables.events)
+    teller.tell(rows)
     after = rows[-1].id if rows else None
     for event in client.clusters.follow_events(cluster, after=after):
-        _tell(app, [event], tables.events, heading=False)
+        teller.tell([event])
 
 
-def _tell(app: App, rows: Sequence[T], table: Callable[[Sequence[T]], Table], *, heading: bool) -> None:
-    if app.output is not Format.TABLE:
-        for row in rows:
-            stream(app, without_secrets(row.raw))
-    elif rows or heading:
-        _write(plain_lines(table(rows), heading=heading))
+class Teller(Generic[T]):
+    """Prints rows as they come: a heading once, columns that never get narrower."""
 
+    def __init__(self, app: App, table: Callable[[Sequence[T]], Table], *, show_secrets: bool = False) -> None:
+        self._app = app
+        self._table = table
+        self._show_secrets = show_secrets
+        self._widths: Sequence[int] = ()
+        self._headed = False
 
-def _write(lines: Sequence[str]) -> None:
-    if lines:
-        click.echo("\n".join(lines))
-    sys.stdout.flush()
+    def tell(self, rows: Sequence[T]) -> None:
+        if self._app.output is Format.TABLE:
+            table = self._table(rows)
+            self._widths = column_widths(table, self._widths)
+            lines = plain_lines(table, heading=not self._headed, widths=self._widths)
+            self._headed = True
+            if lines:
+                click.echo("\n".join(lines))
+        else:
+            for row in rows:
+                stream(self._app, dict(row.raw) if self._show_secrets else without_secrets(row.raw))
+        sys.stdout.flush()

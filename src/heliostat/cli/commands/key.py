@@ -95,4 +95,4 @@ def revoke(app: App, key: str) -> None:
 
     with app.client() as client:
         client.keys.revoke(key)
-    emit(app, {"id": key, "revoked": True}, lambda: Card(f"{key} is revoked", ()))
+    emit(app, {"id": key, "revoked": True}, lambda: Card(f"{key} is revoked"))

@@ -50,7 +50,7 @@ def command(app: App, token_file: Path | None, ca: Path | None, forget: bool) ->
     if forget:
         if not credentials.remove_profile(name):
             raise Failure(f"no profile is named {name!r}", code=ExitCode.NOT_FOUND)
-        emit(app, {"profile": name, "forgotten": True}, lambda: Card(f"profile {name} is forgotten", ()))
+        emit(app, {"profile": name, "forgotten": True}, lambda: Card(f"profile {name} is forgotten"))
         return
     endpoint = app.endpoint or os.environ.get("HELIOSTAT_ENDPOINT") or _asked_endpoint()
     token = _token(token_file)

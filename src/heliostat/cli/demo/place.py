@@ -50,7 +50,7 @@ class Place:
         """``demo`` below the home folder that was asked for (or that folder, if it is a demo's), else in the cache folder."""
         if home:
             folder = Path(home).expanduser().absolute()
-            return cls(folder if (folder / NOTE).exists() else folder / "demo")
+            return cls(folder if _is_ours(folder) else folder / "demo")
         import platformdirs
 
         return cls(Path(platformdirs.user_cache_dir("heliostat")) / "demo")
@@ -138,6 +138,11 @@ def wait_until_gone(note: Note, seconds: float) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether it is a demo's own folder, as the user was told to name it in ``HELIOSTAT_HOME``; never a real server's."""
+    return (folder / NOTE).exists() or (folder.name == "demo" and not (folder / "credentials.json").exists())
 
 
 def _lock(descriptor: int, root: Path) -> None:

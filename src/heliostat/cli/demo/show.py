@@ -78,7 +78,10 @@ class Demo:
             if note is not None and note.alive:
                 self.server = DemoServer(self.place, note)
                 self.client = self.server.client()
-            elif note is not None:  # its clusters may live on without it: a server finds and removes them
+            elif note is None:
+                self.app.say(f"no demo is running in {self.place.root}")
+                return
+            else:  # its clusters may live on without it: a server finds and removes them
                 self._up()
             self._down()
 
@@ -170,10 +173,7 @@ class Demo:
                 self.server.stop()
             if not left:
                 self.place.clear()
-            end(
-                left
-                or "no process, port or folder is left, but the Ray environments in " + str(self.place.environments)
-            )
+            end(left or self._nothing_left())
         if self.client is not None:
             self.client.close()
 
