@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import structlog
+from fastapi import HTTPException
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,10 +17,6 @@ from .metrics import Metrics
 MAX_BODY = 1 << 20
 """Bytes. The largest spec that can be stored is far below it."""
 log = structlog.get_logger()
-
-
-class BodyTooLarge(Exception):
-    """The body passed :data:`MAX_BODY` while it was read."""
 
 
 class Edge:
@@ -44,7 +41,7 @@ class Edge:
             message = await receive()
             received += len(message.get("body", b""))
             if received > MAX_BODY:
-                raise BodyTooLarge
+                raise HTTPException(413, f"a body may have at most {MAX_BODY} bytes")
             return message
 
         async def stamped(message: Message) -> None:
@@ -63,9 +60,6 @@ class Edge:
                 await answer(scope, receive, stamped)
             else:
                 await self._app(scope, bounded, stamped)
-        except BodyTooLarge:
-            answer = problems.of_status(413, f"a body may have at most {MAX_BODY} bytes", request_id)
-            await answer(scope, receive, stamped)
         except Exception:  # the boundary: a defect is logged here, and the client learns nothing but the request's id
             log.exception("request failed", request=request_id, method=scope["method"], route=route_of(scope))
             if status:

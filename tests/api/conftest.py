@@ -1,0 +1,16 @@
+"""A fresh house per test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from .support import House, house
+
+
+@pytest.fixture(name="house")
+async def _house(tmp_path: Path) -> AsyncIterator[House]:
+    async with house(tmp_path) as built:
+        yield built

@@ -1,0 +1,126 @@
+"""A server without its port: services, loop and API in the test's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from heliostat.api import create_app
+from heliostat.control.clock import SystemClock
+from heliostat.control.leases import SoleServer
+from heliostat.control.loop import ControlLoop
+from heliostat.control.reconciler import Reconciler
+from heliostat.domain.installation import Installation
+from heliostat.domain.records import Role
+from heliostat.engines.simulated import SimulatedEngine, World
+from heliostat.services import Caller, Services
+from heliostat.store import Store, StoreSettings
+
+DEADLINE_SECONDS = 10.0
+
+
+@dataclass
+class House:
+    """The app, with one admin and one workspace."""
+
+    app: FastAPI
+    services: Services
+    world: World
+    workspace: str
+    token: str
+    _clients: list[httpx.AsyncClient] = field(default_factory=list)
+
+    @property
+    def clusters(self) -> str:
+        return f"/v1/workspaces/{self.workspace}/clusters"
+
+    def client(self, token: str | None) -> httpx.AsyncClient:
+        """A client that shows ``token`` and does not hide the server's exceptions."""
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        transport = httpx.ASGITransport(self.app)
+        self._clients.append(httpx.AsyncClient(transport=transport, base_url="http://heliostat", headers=headers))
+        return self._clients[-1]
+
+    @property
+    def admin(self) -> httpx.AsyncClient:
+        return self.client(self.token)
+
+    async def principal(self, name: str, role: Role | None) -> httpx.AsyncClient:
+        """A client of a new principal with this role in the workspace."""
+        made = await self.admin.post("/v1/keys", json={"principal": name})
+        assert made.status_code == 201, made.text
+        if role is not None:
+            granted = await self.admin.put(f"/v1/workspaces/{self.workspace}/roles/{name}", json={"role": role})
+            assert granted.status_code == 204, granted.text
+        return self.client(made.json()["secret"])
+
+    async def create(self, name: str = "demo", **fields: Any) -> dict[str, Any]:  # JSON
+        """A cluster made by the admin."""
+        answer = await self.admin.post(self.clusters, json={"name": name, **fields})
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+    async def until(self, cluster: str, *states: str) -> dict[str, Any]:
+        """The cluster once it is in one of the states."""
+
+        def arrived(document: dict[str, Any]) -> bool:
+            return document["state"] in states
+
+        return await self.when(cluster, arrived)
+
+    async def when(self, cluster: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while True:
+                document: dict[str, Any] = (await self.admin.get(f"{self.clusters}/{cluster}")).json()
+                if condition(document):
+                    return document
+                await asyncio.sleep(0.01)
+
+    async def caller(self) -> Caller:
+        return Caller(await self.services.identity.by_token(self.token))
+
+
+@contextlib.asynccontextmanager
+async def house(
+    home: Path, world: World | None = None, installation: Installation | None = None
+) -> AsyncIterator[House]:
+    """A fresh one in ``home``."""
+    world, clock, installation = world or World(), SystemClock(), installation or Installation()
+    store = await Store.open(StoreSettings(url=f"sqlite:///{home / 'heliostat.db'}", master_key=home / "master.key"))
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(store.close)
+        engine = SimulatedEngine(world)
+        await engine.open()
+        stack.push_async_callback(engine.close)
+        loop = ControlLoop(store, engine, Reconciler(store, engine, installation, clock), SoleServer())
+        services = Services.build(store, installation, engine, clock, loop.wake)
+        made = await services.identity.first_start("ada")
+        assert made is not None
+        running = asyncio.create_task(loop.run())
+        built = House(create_app(services, "1.2.3"), services, world, made.workspace, made.token.reveal())
+        try:
+            yield built
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            for client in built._clients:
+                await client.aclose()
+
+
+def frames(text: str) -> list[tuple[str, dict[str, Any]]]:
+    """The events of a finished event stream."""
+    found = []
+    for block in text.split("\n\n"):
+        lines = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        if "event" in lines:
+            found.append((lines["event"], json.loads(lines["data"])))
+    return found
