@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
 
 from heliostat.domain.engine import Endpoints
 from heliostat.domain.ids import ClusterId, InstanceId, WorkspaceId
@@ -12,6 +19,7 @@ from heliostat.domain.records import Instance, Role
 from heliostat.domain.secret import Secret
 from heliostat.domain.spec import ClusterSpec, NodeShape
 from heliostat.domain.states import State
+from heliostat.gateway import Gateway
 from heliostat.gateway.request import GatewayRequest
 from heliostat.services.access import Access, Route
 
@@ -89,3 +97,45 @@ def request(
     path, _, query = target.partition("?")
     named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
     return GatewayRequest(method, path.encode(), query, (("host", host), *named), websocket, "192.0.2.1")
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Head:
+    """Stands for a head: remembers what it was asked, and answers as the test wants."""
+
+    def __init__(self) -> None:
+        self.address = ""
+        self.seen: list[web.Request] = []
+        self.answer: Handler = self._hello
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.seen.append(request)
+        return await self.answer(request)
+
+    @staticmethod
+    async def _hello(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"path": request.path_qs, "method": request.method})
+
+
+@dataclass(frozen=True)
+class Front:
+    """A client of the gateway."""
+
+    session: aiohttp.ClientSession
+    port: int
+    gateway: Gateway
+
+    def url(self, target: str) -> URL:
+        return URL(f"http://127.0.0.1:{self.port}{target}", encoded=True)
+
+    def ask(
+        self, method: str, target: str, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> Any:  # aiohttp's own context manager
+        named = {"Host": HOST, "ray-token": SUBMIT} if headers is None else {"Host": HOST, **headers}
+        return self.session.request(method, self.url(target), headers=named, allow_redirects=False, **options)
+
+    def connect(self, target: str, headers: Mapping[str, str] | None = None, **options: Any) -> Any:
+        named = {"Host": HOST, "ray-token": SUBMIT} if headers is None else {"Host": HOST, **headers}
+        return self.session.ws_connect(self.url(target), headers=named, **options)

@@ -8,7 +8,7 @@ request; an :class:`Answer` is complete but for a session, which is made by :cla
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from heliostat.domain.ids import ClusterId, InstanceId
@@ -64,7 +64,7 @@ class Allow:
     """``host:port``; only ever from our own registry."""
     path: str
     query: str
-    set_headers: tuple[tuple[str, str], ...]
+    set_headers: tuple[tuple[str, str], ...] = field(repr=False)
     """Replace all values of these; what else must go is :func:`.headers.to_head`'s list."""
     cluster: ClusterId
     instance: InstanceId

@@ -163,9 +163,11 @@ class Gateway:
             head = await websocket.connect(self._client(), _url(allow), headers, subprotocols, self._settings)
         except (aiohttp.ClientError, OSError) as error:
             raise HeadFailed(type(error).__name__) from error
-        with contextlib.suppress(OSError):  # by which uvicorn says that the client went while it was sent a message
-            async with head:
+        try:
+            with contextlib.suppress(OSError):  # by which uvicorn says that the client went while it was sent a message
                 await websocket.relay(head, receive, reply.send)
+        finally:
+            await websocket.close(head)
 
     def _client(self) -> aiohttp.ClientSession:
         """The connections to all heads: made inside the running loop, at first use."""
@@ -215,6 +217,8 @@ def _accept(head: aiohttp.ClientResponse) -> None:
     A redirect would make an SDK send its token to wherever a head says. A 401 is about Ray's own token, which users do not
     have: theirs was good.
     """
+    if head.status < 200:
+        raise HeadFailed("it changes the protocol unasked")
     if 300 <= head.status < 400 and head.status != 304:
         raise HeadFailed("it redirects")
     if head.status == 401:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import unquote
 
@@ -38,8 +38,8 @@ class GatewayRequest:
     method: str
     raw_path: bytes
     """As on the wire, without the query."""
-    query: str = ""
-    headers: tuple[tuple[str, str], ...] = ()
+    query: str = field(default="", repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Names in lower case, repeated ones kept."""
     websocket: bool = False
     client: str = ""
@@ -81,7 +81,7 @@ class Place:
     """Canonical path at the head; ``""`` for ``/c/<cluster>`` without its slash."""
     query: str
     """As written, without tokens."""
-    tokens: tuple[str, ...]
+    tokens: tuple[str, ...] = field(repr=False)
     """Values of ``token=`` in the query."""
 
 

@@ -8,6 +8,7 @@ nothing that was sent before a close is lost.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import aiohttp
 from yarl import URL
@@ -19,6 +20,7 @@ HEARTBEAT = 30.0
 """Seconds between pings to a head, which tell a dead one from a silent one."""
 CLOSE_TIMEOUT = 2.0
 """Seconds that a head has to answer a close; then its connection is dropped."""
+GOING = 1001
 _INTERNAL = 1011
 _FRAME_CODES = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
 """Close codes that may stand in a frame; 1005 (none given) and 1006 (broken) may not."""
@@ -61,7 +63,7 @@ async def relay(head: aiohttp.ClientWebSocketResponse, receive: Receive, send: S
     try:
         await asyncio.wait({down, up}, return_when=asyncio.FIRST_COMPLETED)
         if not down.done():
-            await head.close(code=_sendable(up.result()))
+            await close(head, _sendable(up.result()))
         code, reason = await down
         if not up.done():
             await send({"type": "websocket.close", "code": code, "reason": reason})
@@ -69,6 +71,13 @@ async def relay(head: aiohttp.ClientWebSocketResponse, receive: Receive, send: S
         for task in (down, up):
             task.cancel()
         await asyncio.gather(down, up, return_exceptions=True)
+
+
+async def close(head: aiohttp.ClientWebSocketResponse, code: int = GOING) -> None:
+    """Close the head's side, if it is open. One that goes on talking (as Ray does, which does not listen) is cut off."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await head.close(code=code)
 
 
 async def _to_client(head: aiohttp.ClientWebSocketResponse, send: Send) -> tuple[int, str]:
