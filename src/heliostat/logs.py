@@ -18,7 +18,8 @@ def configure(level: str, form: Literal["auto", "console", "json"] = "auto") -> 
     number = logging.getLevelNamesMapping()[level.upper()]
     people = form == "console" or (form == "auto" and sys.stderr.isatty())
     last: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # Plain tracebacks: the default ones print local variables, tokens among them.
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if people
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
