@@ -34,7 +34,9 @@ class Facts:
 
     @property
     def present(self) -> Instance | None:
-        """The run that is wanted."""
+        """The run that is wanted, if any is."""
+        if self.cluster.wanted is not Wanted.RUNNING:
+            return None
         return next((row for row in self.instances if row.id == self.cluster.instance and not row.retired), None)
 
 
@@ -115,7 +117,8 @@ def _downwards(facts: Facts, remains: tuple[Instance, ...], ended: tuple[Instanc
     deleted = cluster.wanted is Wanted.DELETED
     if remains:
         kept = cluster.state is State.STOPPED or (cluster.state is State.ERROR and deleted)
-        status = Status(cluster.state if kept else State.STOPPING, _trouble(facts, remains) or "ok")
+        trouble = _trouble(facts, remains)
+        status = Status(cluster.state, trouble or cluster.message) if kept else Status(State.STOPPING, trouble or "ok")
         return Plan(None, remains, ended, status, purge=False, again=ATTENTION)
     if deleted:
         return Plan(None, (), ended, Status(cluster.state, cluster.message), purge=True, again=None)

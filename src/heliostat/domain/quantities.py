@@ -46,7 +46,7 @@ def parse_memory(text: str) -> int:
 
 
 def format_memory(size: int) -> str:
-    """Bytes in the largest binary unit that is exact to a Mi: 8589934592 -> ``"8Gi"``, 536870912 -> ``"512Mi"``."""
+    """Bytes as ``8Gi`` or ``0.5Gi`` where three decimals say it exactly, else in whole Mi, rounded down: ``300Mi``."""
     if size % GIB == 0:
         return f"{size // GIB}Gi"
     gibibytes = Decimal(size) / GIB
