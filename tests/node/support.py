@@ -38,9 +38,9 @@ def until(reached: Callable[[], T], what: str, timeout: float = DEADLINE_SECONDS
 
 
 def free_port() -> int:
-    """A loopback port below the ephemeral range and outside Ray Client's, so that nothing else takes it meanwhile."""
+    """A loopback port outside the ephemeral range and all ranges of Ray, so that nothing else takes it meanwhile."""
     while True:
-        port = 12000 + secrets.randbelow(10000)
+        port = 20000 + secrets.randbelow(2900)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
