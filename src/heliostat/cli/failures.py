@@ -45,7 +45,8 @@ EXIT_CODES: tuple[tuple[type[errors.HeliostatError], ExitCode, str], ...] = (
     (errors.QuotaExceeded, ExitCode.CONFLICT, ""),
     (errors.Unauthenticated, ExitCode.NOT_PERMITTED, "log in again with: heliostat login"),
     (errors.Forbidden, ExitCode.NOT_PERMITTED, "ask an owner of the workspace for the role"),
-    (errors.Unavailable, ExitCode.UNREACHABLE, "is the server up? start one with: heliostat serve, or see --endpoint"),
+    (errors.Unreachable, ExitCode.UNREACHABLE, ""),
+    (errors.Unavailable, ExitCode.UNREACHABLE, "try again in a moment; if it lasts, see the server's log"),
     (errors.Throttled, ExitCode.FAILED, "wait a moment, then try again"),
     (errors.NotReady, ExitCode.FAILED, ""),
     (errors.ServerError, ExitCode.FAILED, "this is a defect of the server; its log has more under the request id"),
@@ -53,10 +54,22 @@ EXIT_CODES: tuple[tuple[type[errors.HeliostatError], ExitCode, str], ...] = (
 """Exit code and remedy by class of error; the first that fits is taken. An empty remedy: the message has it."""
 
 
+LISTED = frozenset({"cluster", "release", "workspace", "key"})
+"""Kinds of things that have a ``list`` command."""
+
+
+def misused(error: click.UsageError) -> Failure:
+    """The failure to show for a wrong command line."""
+    remedy = f"see: {error.ctx.command_path} --help" if error.ctx is not None else ""
+    return Failure(error.format_message(), code=ExitCode.USAGE, remedy=remedy)
+
+
 def explained(error: Exception) -> Failure:
     """The failure to show for an exception. What is not meant for users becomes a request to report it."""
     if isinstance(error, Failure):
         return error
+    if isinstance(error, click.UsageError):
+        return misused(error)
     if isinstance(error, errors.HeliostatError):
         return _told(error)
     if isinstance(error, OSError) and error.filename is not None:
@@ -71,6 +84,9 @@ def _told(error: errors.HeliostatError) -> Failure:
     fitting = ((code, remedy) for kind, code, remedy in EXIT_CODES if isinstance(error, kind))
     code, remedy = next(fitting, (ExitCode.FAILED, ""))
     message = str(error)
+    if isinstance(error, errors.NotFound) and not remedy:
+        kind = message.partition(" ")[0]
+        remedy = f"see what there is with: heliostat {kind} list" if kind in LISTED and ";" not in message else ""
     if error.request_id and isinstance(error, errors.ServerError):
         message += f"\nrequest id {error.request_id}"
     return Failure(message, code=code, remedy=remedy)

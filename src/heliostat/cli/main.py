@@ -74,9 +74,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.Abort:
         click.echo("interrupted", err=True)
         return ExitCode.INTERRUPTED
-    except click.UsageError as error:
-        error.show()
-        return ExitCode.USAGE
     except BrokenPipeError:
         # The reader has seen enough. Python would complain about stdout once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -26,7 +26,7 @@ def command(app: App, client_only: bool) -> None:
     """Show the versions of this program and of the server."""
     from importlib.metadata import version
 
-    from heliostat.client.errors import HeliostatError
+    from heliostat.client.errors import HeliostatError, NoCredentials
 
     from ..output import Card, emit
 
@@ -39,7 +39,7 @@ def command(app: App, client_only: bool) -> None:
                 told = client.version()
                 server = {"version": told.version, "api": told.api, "endpoint": client.endpoint}
         except HeliostatError as error:
-            note = f"none answers ({error.message})"
+            note = "none known; see: heliostat login" if isinstance(error, NoCredentials) else error.message
     fields = [("python", own["python"])]
     fields.append(
         ("server", note if server is None else f"{server['version']} at {server['endpoint']}, API {server['api']}")

@@ -110,6 +110,7 @@ class Demo:
         with self._phase("server") as end:
             self.server = DemoServer.start(self.place, os.environ)
             self.client = self.server.client()
+            self.release = self.release or self._usable(self.client)
             end(self.server.endpoint)
         self._sweep(self.client, self.server)
 
@@ -124,8 +125,7 @@ class Demo:
 
     def _cluster(self) -> ClusterInfo:
         client, server = self._parts()
-        release = self.release or self._usable(client)
-        made = client.clusters.create(NAME, workers=WORKERS, cpu=1, memory="1Gi", release=release)
+        made = client.clusters.create(NAME, workers=WORKERS, cpu=1, memory="1Gi", release=self.release or "")
         with board(self.app, f"{'cluster':<12}", f"1 head, {WORKERS} workers, {made.release}") as shown:
             return arrive(client, made.id, "Running", shown, timeout=self.timeout, check=server.check)
 
