@@ -467,6 +467,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(JSON | st.fixed_dictionaries({"name": JSON, "headSpec": JSON, "workerSpec": st.lists(JSON, max_size=2)}))
 def test_no_json_raises_anything_but_a_client_error(value: object) -> None:

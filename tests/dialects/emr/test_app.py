@@ -1,0 +1,177 @@
+"""The app itself, without a network: what only a broken or a far-away caller meets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.types import ASGIApp, Message, Scope
+from structlog.testing import capture_logs
+
+from heliostat.dialects.emr import EmrSettings, create_app
+from heliostat.domain.errors import Unavailable
+from heliostat.domain.installation import Installation
+from heliostat.engines.simulated import SimulatedEngine
+from heliostat.services import ClusterService, Services
+from heliostat.services.identity import FirstStart
+from heliostat.store import Store, StoreSettings
+from heliostat.testing.clock import ManualClock
+
+from .signing import signed_headers
+
+
+class Door:
+    """The app with its services and the admin's keys."""
+
+    def __init__(self, services: Services, first: FirstStart, settings: EmrSettings = EmrSettings()) -> None:
+        self.services = services
+        self.first = first
+        self.app = create_app(services, settings)
+
+    def bearer(self) -> dict[str, str]:
+        return {"x-acs-version": "2023-08-08", "x-acs-bearer-token": self.first.token.reveal()}
+
+    @property
+    def clusters(self) -> str:
+        return f"/api/v1/workspaces/{self.first.workspace}/rayCluster"
+
+    async def send(
+        self, method: str, path: str, headers: dict[str, str], body: bytes = b"", **scope: Any
+    ) -> tuple[int, dict[str, str], Any]:
+        """Status, headers and JSON of the answer."""
+        pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+        fields: Scope = {
+            "type": "http", "method": method, "raw_path": path.encode(), "query_string": b"", "headers": pairs,
+            "scheme": "http", "client": ("127.0.0.1", 1),
+        }  # fmt: skip
+        sent = await converse(self.app, fields | scope, [{"type": "http.request", "body": body}])
+        start, end = sent
+        found = {name.decode(): value.decode() for name, value in start["headers"]}
+        return start["status"], found, json.loads(end["body"])
+
+
+async def converse(app: ASGIApp, scope: Scope, messages: list[Message]) -> list[Message]:
+    """What the app sends when it is sent these messages."""
+    waiting, sent = list(messages), []
+
+    async def receive() -> Message:
+        return waiting.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    return sent
+
+
+@pytest.fixture
+async def services(tmp_path: Path) -> AsyncIterator[Services]:
+    store = await Store.open(StoreSettings(url=f"sqlite:///{tmp_path / 'h.db'}", master_key=tmp_path / "key"))
+    yield Services.build(store, Installation(), SimulatedEngine(), ManualClock(), lambda cluster: None)
+    await store.close()
+
+
+@pytest.fixture
+async def door(services: Services) -> Door:
+    first = await services.identity.first_start("ann")
+    assert first is not None
+    return Door(services, first)
+
+
+async def test_bearer_tokens_come_over_tls_or_from_this_machine(door: Door) -> None:
+    far = {"client": ("192.0.2.7", 1)}
+    status, _, body = await door.send("GET", door.clusters, door.bearer(), **far)
+    assert (status, body["Code"]) == (403, "InvalidBearerToken")
+    assert (await door.send("GET", door.clusters, door.bearer(), scheme="https", **far))[0] == 200
+    for near in (("::1", 1), ("::ffff:127.0.0.1", 1), None):
+        assert (await door.send("GET", door.clusters, door.bearer(), client=near))[0] == 200
+    for odd in (("example", 1), ("::ffff:192.0.2.7", 1)):
+        assert (await door.send("GET", door.clusters, door.bearer(), client=odd))[0] == 403
+    trusting = Door(door.services, door.first, EmrSettings(bearer_without_tls=True))
+    assert (await trusting.send("GET", door.clusters, door.bearer(), **far))[0] == 200
+
+
+async def test_signatures_come_from_anywhere(door: Door) -> None:
+    headers = signed_headers(
+        "GET", door.clusters, key=door.first.access_key_id, secret=door.first.access_key_secret.reveal(), host="h",
+        now=door.services.clock.now(),
+    )  # fmt: skip
+    assert (await door.send("GET", door.clusters, headers, client=("192.0.2.7", 1)))[0] == 200
+
+
+async def test_a_request_line_in_absolute_form_as_proxies_send_it(door: Door) -> None:
+    headers = signed_headers(
+        "GET", door.clusters, key=door.first.access_key_id, secret=door.first.access_key_secret.reveal(), host="h",
+        now=door.services.clock.now(),
+    )  # fmt: skip
+    assert (await door.send("GET", f"http://h{door.clusters}", headers))[0] == 200
+
+
+async def test_a_bug_is_a_500_with_nothing_internal(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*args: object, **options: object) -> None:
+        raise RuntimeError("the inner secret")
+
+    monkeypatch.setattr(ClusterService, "list", broken)
+    with capture_logs() as logs:
+        status, headers, body = await door.send("GET", door.clusters, door.bearer())
+    assert (status, body["Code"]) == (500, "InternalError")
+    assert "secret" not in json.dumps(body)
+    assert headers["x-acs-request-id"] == body["RequestId"] == logs[0]["request"]
+    assert (logs[0]["event"], logs[0]["log_level"]) == ("request failed", "error")
+
+
+async def test_a_backend_that_is_down_says_when_to_come_again(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def down(*args: object, **options: object) -> None:
+        raise Unavailable("the database does not answer")
+
+    monkeypatch.setattr(ClusterService, "list", down)
+    status, headers, body = await door.send("GET", door.clusters, door.bearer())
+    assert (status, body["Code"]) == (503, "ServiceUnavailable")
+    assert (headers["x-acs-retry-after"], headers["retry-after"]) == ("1000", "1")
+
+
+async def test_nobody_is_answered_who_hung_up(door: Door) -> None:
+    scope: Scope = {
+        "type": "http", "method": "POST", "raw_path": door.clusters.encode(), "query_string": b"", "headers": [],
+    }  # fmt: skip
+    messages = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    assert await converse(door.app, scope, messages) == []
+
+
+async def test_a_body_in_pieces(door: Door) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in door.bearer().items()]
+    scope: Scope = {
+        "type": "http", "method": "POST", "raw_path": door.clusters.encode(), "query_string": b"", "headers": headers,
+    }  # fmt: skip
+    pieces = [{"type": "http.request", "body": piece, "more_body": True} for piece in (b'{"na', b'me": 7}')]
+    start, end = await converse(door.app, scope, [*pieces, {"type": "http.request"}])
+    assert (start["status"], json.loads(end["body"])["Message"]) == (400, "name: must be a string, not a number")
+
+
+async def test_the_nonce_is_forgotten_when_the_date_would_be_refused(door: Door) -> None:
+    clock = door.services.clock
+    assert isinstance(clock, ManualClock)
+
+    async def attempt() -> str:
+        headers = signed_headers(
+            "GET", door.clusters, key=door.first.access_key_id, secret=door.first.access_key_secret.reveal(), host="h",
+            now=clock.now(), nonce="the same",
+        )  # fmt: skip
+        return str((await door.send("GET", door.clusters, headers))[2].get("Code", "ok"))
+
+    assert [await attempt(), await attempt()] == ["ok", "SignatureNonceUsed"]
+    clock.advance(minutes=29)
+    assert await attempt() == "SignatureNonceUsed"
+    clock.advance(minutes=2)
+    assert await attempt() == "ok"
+
+
+async def test_it_runs_alone_under_any_server(door: Door) -> None:
+    messages = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+    sent = await converse(door.app, {"type": "lifespan"}, messages)
+    assert [message["type"] for message in sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    closed = await converse(door.app, {"type": "websocket"}, [{"type": "websocket.connect"}])
+    assert [message["type"] for message in closed] == ["websocket.close"]
