@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from heliostat.domain.ids import new_cluster_id
 from heliostat.domain.records import Credential, CredentialKind, Principal
@@ -90,6 +91,14 @@ async def test_no_secret_in_plain_bytes(settings: StoreSettings) -> None:
     for secret in [*(secret.encode() for secret in secrets), master_key, master_key.hex().encode()]:
         assert secret not in stored, secret
     assert b"root_queue" in stored
+
+
+async def test_no_value_in_the_text_of_an_unforeseen_error(store: Store) -> None:
+    key = Credential("HELIKEY", CredentialKind.ACCESS_KEY, ANNA, "a private remark", NOW)
+    with pytest.raises(IntegrityError) as raised:
+        await store.write(lambda tx: tx.credentials.add_access_key(key, Secret("access-key-secret")))
+    assert "credentials" in str(raised.value)
+    assert "a private remark" not in str(raised.value)
 
 
 def everything(settings: StoreSettings) -> bytes:
