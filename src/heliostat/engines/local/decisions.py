@@ -204,9 +204,11 @@ def _lost(facts: Facts, node: NodeRecord, rules: LocalSettings) -> Step:
     reason, message = cause(node, _seen(facts, node))
     losses = losses_with(record, node, facts.now, rules)
     not_before = facts.now + pause(len(losses), rules)
-    if not record.up_at and len(losses) >= rules.start_tries:
-        times = f"{len(losses)} times in a row" if len(losses) > 1 else "once"
-        return Fail(f"{_name(node)} died {times} while the cluster was starting. {message}", node.node)
+    peers = sum(node_key(other) == node_key(node) for other in record.nodes)
+    if not record.up_at and len(losses) > rules.start_tries - 2 + peers:
+        group = "The head" if node.kind == "head" else f"Group {node.group}"
+        times = f"lost nodes {len(losses)} times in a row" if peers > 1 else f"died {len(losses)} times in a row"
+        return Fail(f"{group} {times} while the cluster was starting. {message}", node.node)
     if node.kind == "worker":
         return Replace(node.node, reason, message, not_before)
     if not features(facts.plan.release.ray).gcs_storage and (node.alive_at or node.restarts):

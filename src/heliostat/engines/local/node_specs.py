@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +40,11 @@ def base_environment(server: Mapping[str, str]) -> dict[str, str]:
 def volume_variable(volume: str) -> str:
     """The name of the variable that tells where a volume is: ``data-1`` -> ``HELIOSTAT_VOLUME_DATA_1``."""
     return "HELIOSTAT_VOLUME_" + re.sub(r"[^A-Z0-9]", "_", volume.upper())
+
+
+def whole_cores(cores: float) -> int:
+    """Ray takes whole cores only as a node's ``CPU`` resource; a part of one counts as one."""
+    return math.ceil(cores)
 
 
 def port_names(kind: str, client_server: bool) -> list[str]:
@@ -79,7 +85,7 @@ def node_spec(
         directory=str(folder / NODES / node.directory),
         temp_dir=str(temp),
         gcs_port=ports.pop("gcs_port"),
-        cpus=group.cpus,
+        cpus=whole_cores(group.cpus),
         gpus=float(group.gpu.count) if group.gpu is not None else 0.0,
         memory_bytes=group.memory_bytes,
         object_store_bytes=node.object_store_bytes,

@@ -29,7 +29,8 @@ class LocalSettings:
     start_deadline: timedelta = timedelta(minutes=5)
     """From the start of the nodes to all of them alive. Long: a busy machine is slow, not broken."""
     start_tries: int = 3
-    """How often a node may die before the instance was up once, per group, until the start counts as failed."""
+    """How often a node may die before the instance was up once, until the start counts as failed. A group of several
+    nodes may lose one more for each further node, since one cause can strike them all at once."""
     head_tries: int = 5
     """Head restarts without a calm period of :attr:`calm` between them, until the instance counts as lost."""
     head_return: timedelta = timedelta(seconds=240)

@@ -14,7 +14,7 @@ from heliostat_node.features import features
 from heliostat_node.options import parse_ray_start_params
 
 from .limits import Machine, wanted_store
-from .node_specs import volume_variable
+from .node_specs import volume_variable, whole_cores
 
 OWN_PREFIXES = ("RAY_AUTH_", "HELIOSTAT_")
 OWN_NAMES = frozenset({"RAY_ADDRESS", "RAY_REDIS_ADDRESS", "RAY_START_HOOK"})
@@ -42,6 +42,12 @@ def _shape(path: str, kind: str, shape: NodeShape, machine: Machine) -> Iterator
             Verdict.MAPPED,
             f"Ray schedules {format_cores(shape.cpu)} cores as asked for; this machine has {machine.cores:g}, so the "
             "work shares them",
+        )
+    if shape.cpu != whole_cores(float(shape.cpu)):
+        yield Finding(
+            f"{path}.cpu",
+            Verdict.MAPPED,
+            f"Ray gives a node whole cores only: {format_cores(shape.cpu)} counts as {whole_cores(float(shape.cpu))}",
         )
     if shape.memory > machine.memory_bytes:
         yield Finding(
