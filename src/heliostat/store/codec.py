@@ -7,9 +7,9 @@ password), the place and credentials of the external Redis, and the fields that 
 the whole spec means one decryption per decoded spec, about two microseconds, instead of one per variable. It is bound
 to the cluster's id, so that it does not open in another cluster's row. A spec that has none of these has no such part.
 
-Written by hand, since reading is on the way of every list: about five times as fast as a generic converter. The tests
-derive their specs from the dataclasses' fields, so that a field that is forgotten here fails them. A new field is read
-with ``get`` and a default, so that older documents stay readable; only a changed meaning takes a new version.
+Written by hand, since a spec of a head and two groups is then read in about 12 microseconds. The tests derive their
+specs from the dataclasses' fields, so that a field that is forgotten here fails them. A new field is read with ``get``
+and a default, so that older documents stay readable; only a changed meaning takes a new version.
 """
 
 from __future__ import annotations
