@@ -133,14 +133,21 @@ def test_the_list_has_fewer_keys_than_get() -> None:
     assert not {"extraParam", "volumeIds", "instances", "jobUrl", "submitToken"} & set(summary)
 
 
-def test_a_remembered_summary_is_of_that_generation() -> None:
+def test_a_remembered_row_is_of_that_very_cluster() -> None:
     writer = Writer(remembered=1)
-    first, second = create(FULL), create(FULL | {"workerSpec": []})
+    first, second = view_of(create(FULL)), view_of(create(FULL | {"workerSpec": []}), state=State.RUNNING)
 
-    def groups(spec: ClusterSpec, generation: int) -> int:
-        return len(orjson.loads(orjson.dumps(writer.summary(view_of(spec, generation=generation), None)))["workerSpec"])
+    def seen(view: ClusterView, links: Links | None = None) -> tuple[int, str, str | None]:
+        row = orjson.loads(orjson.dumps(writer.summary(view, links)))
+        return len(row["workerSpec"]), row["state"], row.get("dashboardUrl")
 
-    assert [groups(first, 1), groups(second, 2), groups(first, 1), groups(second, 2)] == [1, 0, 1, 0]
+    links = Links('http://c/?token="t"', "http://gw", None)
+    assert [seen(first), seen(second, links), seen(second), seen(first)] == [
+        (1, "Stopped", None),
+        (0, "Running", links.dashboard_url),
+        (0, "Running", None),
+        (1, "Stopped", None),
+    ]
 
 
 class TestDefaults:

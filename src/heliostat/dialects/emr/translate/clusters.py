@@ -8,6 +8,7 @@ from datetime import datetime
 import orjson
 
 from heliostat.domain.engine import NodeObservation, NodeState
+from heliostat.domain.ids import ClusterId
 from heliostat.domain.quantities import format_cores, parse_cores, parse_memory
 from heliostat.domain.records import Cluster
 from heliostat.domain.spec import ClusterSpec, NodeShape
@@ -25,37 +26,37 @@ def milliseconds(time: datetime) -> int:
 
 
 class Writer:
-    """Writes clusters. Remembers the JSON of specs in lists, since a spec of one generation never changes."""
+    """Writes clusters. Remembers the rows of lists, as the store hands out the same object until a cluster changes."""
 
     def __init__(self, remembered: int = 4096) -> None:
         self._limit = remembered
-        self._specs: dict[tuple[str, int], tuple[orjson.Fragment, orjson.Fragment]] = {}
+        self._rows: dict[ClusterId, tuple[Cluster, bytes]] = {}
 
-    def summary(self, view: ClusterView, links: Links | None) -> Json:
-        """One of ``rayClusters[]``."""
+    def summary(self, view: ClusterView, links: Links | None) -> orjson.Fragment:
+        """One of ``rayClusters[]``, as JSON text."""
         cluster = view.cluster
-        shown = _common(cluster, links)
-        key = (cluster.id, cluster.generation)
-        fragments = self._specs.get(key)
-        if fragments is None:
-            head, workers = orjson.dumps(_head(cluster.spec)), orjson.dumps(_workers(cluster.spec))
-            fragments = orjson.Fragment(head), orjson.Fragment(workers)
-            if len(self._specs) >= self._limit:
-                self._specs.clear()
-            self._specs[key] = fragments
-        shown["headSpec"], shown["workerSpec"] = fragments
-        return shown
+        known = self._rows.get(cluster.id)
+        if known is None or known[0] is not cluster:
+            known = cluster, orjson.dumps(_row(cluster))
+            if len(self._rows) >= self._limit:
+                self._rows.clear()
+            self._rows[cluster.id] = known
+        if links is None:
+            return orjson.Fragment(known[1])
+        # The address holds a token that lasts an hour, so it is not remembered but put before the closing brace.
+        return orjson.Fragment(b'%b,"dashboardUrl":%b}' % (known[1][:-1], orjson.dumps(links.dashboard_url)))
 
     def detail(self, view: ClusterView, links: Links | None) -> Json:
         """The body of GetRayCluster, without ``requestId``."""
         cluster, spec = view.cluster, view.cluster.spec
-        shown = _common(cluster, links)
+        shown = _common(cluster)
         shown["headSpec"] = _head(spec) | _head_detail(spec)
         shown["workerSpec"] = [row | _worker_detail(spec, place) for place, row in enumerate(_workers(spec))]
         _put(shown, "extraParam", spec.extras.get(EXTRA_PARAM))
         if spec.volumes:
             shown["volumeIds"] = list(spec.volumes)
         if links is not None:
+            shown["dashboardUrl"] = links.dashboard_url
             shown["jobUrl"] = shown["jobUrlInner"] = links.job_url
             if links.submit_token is not None:
                 shown["submitToken"] = links.submit_token.reveal()
@@ -64,7 +65,14 @@ class Writer:
         return shown
 
 
-def _common(cluster: Cluster, links: Links | None) -> Json:
+def _row(cluster: Cluster) -> Json:
+    shown = _common(cluster)
+    shown["headSpec"] = _head(cluster.spec)
+    shown["workerSpec"] = _workers(cluster.spec)
+    return shown
+
+
+def _common(cluster: Cluster) -> Json:
     spec = cluster.spec
     shown: Json = {
         "clusterId": cluster.id,
@@ -86,8 +94,6 @@ def _common(cluster: Cluster, links: Links | None) -> Json:
     _put(shown, "instanceId", cluster.instance)
     if cluster.started_at is not None:
         shown["startTime"] = milliseconds(cluster.started_at)
-    if links is not None:
-        shown["dashboardUrl"] = links.dashboard_url
     return shown
 
 

@@ -111,7 +111,9 @@ class Fields:
 
     def texts(self, key: str) -> list[str] | None:
         values = self._array(key)
-        return values and [_text(value, f"{self.at(key)}[{index}]") for index, value in enumerate(values)]
+        if values is None:
+            return None
+        return [_text(value, f"{self.at(key)}[{index}]") for index, value in enumerate(values)]
 
     def json_text(self, key: str) -> str | None:
         """Text that must hold a JSON object; empty text is allowed."""
