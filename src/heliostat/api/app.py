@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from heliostat.domain.errors import HeliostatError
 from heliostat.services import Services
@@ -52,7 +53,19 @@ def _invalid(request: Request, error: Exception) -> Response:
 
 def _http_error(request: Request, error: Exception) -> Response:
     failure = cast(HTTPException, error)
+    headers = dict(failure.headers or {})
+    if failure.status_code == 405:
+        headers["allow"] = ", ".join(sorted(_methods(request)))
     detail = {404: "there is no such page", 405: "this page does not know this method"}.get(
         failure.status_code, str(failure.detail)
     )
-    return problems.of_status(failure.status_code, detail, request_id_of(request), failure.headers)
+    return problems.of_status(failure.status_code, detail, request_id_of(request), headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """Every method of the page that was asked for (the router names those of one route only)."""
+    found = set()
+    for pattern, operations in request.app.openapi()["paths"].items():
+        if compile_path(pattern)[0].fullmatch(request.url.path):
+            found |= {method.upper() for method in operations}
+    return found or {"GET"}

@@ -160,8 +160,14 @@ async def nodes(here: Here, workspace: WorkspacePath, cluster: ClusterPath) -> R
     return answer({"instance": view.instance and view.instance.id, "nodes": [documents.node(row) for row in rows]})
 
 
+_EVENT = {
+    "type": "object",
+    "description": "One server-sent event; `data` is a document in JSON.",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}, "id": {"type": "string"}},
+    "required": ["event", "data"],
+}
 _STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Successful Response"}
+    200: {"content": {"text/event-stream": {"schema": _EVENT}}, "description": "Successful Response"}
 }
 
 

@@ -1,0 +1,130 @@
+"""The OpenAPI document is sound, answers are what it says, and the page of it loads nothing."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+
+from heliostat.api.models import answers
+
+from .support import House, frames
+
+WORKSPACE_ROUTES = {
+    "": answers.WorkspaceAnswer,
+    "/queues": answers.QueueList,
+    "/network-services": answers.NetworkServiceList,
+    "/clusters": answers.ClusterPage,
+    "/clusters/demo": answers.ClusterAnswer,
+    "/clusters/idle": answers.ClusterAnswer,
+    "/clusters/demo/nodes": answers.NodeList,
+    "/clusters/idle/nodes": answers.NodeList,
+    "/clusters/demo/events": answers.EventList,
+    "/clusters/demo/why": answers.ExplanationAnswer,
+}
+ROUTES = {
+    "/v1/me": answers.MeAnswer,
+    "/v1/version": answers.VersionAnswer,
+    "/v1/workspaces": answers.WorkspacePage,
+    "/v1/releases": answers.ReleaseList,
+    "/v1/releases/ray-1.3.1": answers.ReleaseAnswer,
+    "/v1/keys": answers.KeyList,
+    "/healthz": answers.Health,
+    "/readyz": answers.Health,
+}
+
+
+def exactly(kind: type[BaseModel], content: bytes) -> None:
+    """``content`` is a ``kind``: every described field is there, with its type, and nothing else."""
+
+    def compare(described: Any, told: Any, place: str) -> None:
+        if isinstance(told, dict) and isinstance(described, BaseModel):
+            assert told.keys() == type(described).model_fields.keys(), place
+            for name, value in told.items():
+                compare(getattr(described, name), value, f"{place}.{name}")
+        elif isinstance(told, list):
+            for index, value in enumerate(told):
+                compare(described[index], value, f"{place}[{index}]")
+
+    compare(kind.model_validate_json(content, strict=True), orjson.loads(content), kind.__name__)
+
+
+async def test_answers_are_what_the_models_say(house: House) -> None:
+    await house.create(
+        workers=[{"replicas": 2, "min_replicas": 1, "max_replicas": 3}],
+        network_service="loopback",
+        labels={"a": "b"},
+        fault_tolerance={"redis_url": "redis://h", "redis_password": "p"},
+    )
+    await house.create("idle", start=False)
+    await house.until("demo", "Running")
+    for path, kind in {
+        **ROUTES,
+        **{f"/v1/workspaces/{house.workspace}{p}": k for p, k in WORKSPACE_ROUTES.items()},
+    }.items():
+        answer = await house.admin.get(path)
+        assert answer.status_code == 200, path
+        exactly(kind, answer.content)
+    exactly(answers.NewKeyAnswer, (await house.admin.post("/v1/keys", json={})).content)
+    exactly(answers.WorkspaceAnswer, (await house.admin.post("/v1/workspaces", json={"name": "w"})).content)
+    exactly(answers.ReleaseAnswer, (await house.admin.post("/v1/releases/ray-1.3.1/prepare")).content)
+    for call in (
+        house.admin.patch(f"{house.clusters}/demo", json={"description": "x"}),
+        house.admin.post(f"{house.clusters}/demo/stop"),
+    ):
+        exactly(answers.ClusterAnswer, (await call).content)
+    await house.until("demo", "Stopped")
+    exactly(answers.ClusterAnswer, (await house.admin.post(f"{house.clusters}/demo/start")).content)
+    watched = frames((await house.admin.get(f"{house.clusters}/idle/watch?seconds=0.01")).text)
+    assert watched[0][1] == (await house.admin.get(f"{house.clusters}/idle")).json()
+
+
+async def test_the_document_is_sound(house: House) -> None:
+    answer = await house.client(None).get("/openapi.json")
+    document = answer.json()
+    assert answer.json() == (await house.client(None).get("/v1/openapi.json")).json()
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    used = set(re.findall(r'"\$ref":\s*"([^"]+)"', answer.text))
+    assert used <= known, used - known
+    assert known - used <= {"#/components/schemas/HTTPValidationError"}, "described and never used"
+    names = set()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert operation["summary"], (method, path)
+            assert operation["operationId"] not in names
+            names.add(operation["operationId"])
+            assert ("security" in operation) == (path not in ("/healthz", "/readyz")), path
+            for status, response in operation["responses"].items():
+                if int(status) >= 400:
+                    assert "application/problem+json" in response["content"], (method, path, status)
+
+
+async def test_examples_of_bodies_are_accepted(house: House) -> None:
+    examples = house.app.openapi()["components"]["schemas"]["NewCluster"]["examples"]
+    assert examples
+    for example in examples:
+        answer = await house.admin.post(house.clusters, json=example)
+        assert answer.status_code == 201, answer.text
+
+
+async def test_the_page_loads_nothing(house: House) -> None:
+    page = await house.client(None).get("/docs")
+    assert page.status_code == 200
+    assert not re.search(r"<script|<link|<img|@import|url\(|https?://", page.text)
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    for path in house.app.openapi()["paths"]:
+        assert f"<code>{path}</code>" in page.text
+
+
+async def test_metrics_count_by_route_and_never_by_path(house: House) -> None:
+    await house.create(start=False)
+    await house.admin.get(f"{house.clusters}/demo")
+    await house.admin.get("/v1/one-of-endless-many")
+    text = (await house.admin.get("/metrics")).text
+    assert 'heliostat_info{version="1.2.3"} 1.0' in text
+    route = "/v1/workspaces/{workspace}/clusters/{cluster}"
+    assert f'heliostat_api_requests_total{{method="GET",route="{route}",status="200"}} 1.0' in text
+    assert 'route="other",status="404"' in text
+    assert "endless" not in text and house.workspace not in text
