@@ -137,7 +137,10 @@ def database_url(settings: Settings) -> str:
 
 
 def bind(settings: Settings) -> socket.socket:
-    """The listening socket. Raises NotReady when the address cannot be had or would be reachable without TLS."""
+    """The socket, which answers nobody before everything else is ready.
+
+    Raises NotReady when the address cannot be had, or would be open to other machines without TLS.
+    """
     loopback = settings.host in ("127.0.0.1", "::1", "localhost")
     if not loopback and settings.tls_cert is None and not settings.insecure:
         raise NotReady(
@@ -155,7 +158,6 @@ def bind(settings: Settings) -> socket.socket:
             f"cannot listen on {settings.host}:{settings.port}: {os.strerror(error.errno or 0)}; "
             "another server may be running; choose another port with --port"
         ) from error
-    listener.listen(1024)
     listener.setblocking(False)
     return listener
 
