@@ -1,0 +1,94 @@
+"""``why``: each state is explained with who asked for it, what is in the way and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from heliostat.domain.ids import NodeId
+from heliostat.domain.records import Cluster
+from heliostat.domain.spec import ClusterSpec
+from heliostat.services import Explanation
+
+from .conftest import Office, spec
+
+
+async def why(office: Office, cluster: Cluster) -> Explanation:
+    ann = await office.caller("ann")
+    return await office.services.clusters.why(ann, office.workspace, cluster.id)
+
+
+async def test_never_started(office: Office) -> None:
+    made = await office.services.clusters.create(await office.caller("ann"), office.workspace, spec())
+    said = await why(office, made)
+    assert said.summary == "one is stopped: nobody has started it yet." and said.remedy == "Start it."
+    assert any("ann: Created: created with 3 nodes" in line for line in said.evidence)
+
+
+async def test_starting(office: Office) -> None:
+    office.world.start_seconds = 3600
+    made = await office.services.clusters.create(await office.caller("ann"), office.workspace, spec(), start=True)
+    asked = f"{office.clock.now():%Y-%m-%d %H:%M:%S}"
+    said = await why(office, made)
+    assert said.summary == f"one is starting (step queued) since ann asked for it at {asked}."
+    for _ in range(3):
+        await office.reconciler.reconcile(made.id)
+    said = await why(office, made)
+    assert "(step head)" in said.summary
+    assert any("node" in line and "is starting" in line for line in said.evidence)
+    assert any(line.startswith("step head took") and "so far" in line for line in said.evidence)
+
+
+async def test_running_and_modified(office: Office) -> None:
+    made = await office.running()
+    said = await why(office, made)
+    assert "one is running since ann asked for it" in said.summary
+    assert said.summary.endswith("3 of 3 nodes are alive.") and not said.remedy
+
+    def grown(old: ClusterSpec) -> ClusterSpec:
+        return replace(old, workers=(replace(old.workers[0], replicas=4),))
+
+    await office.services.clusters.update(await office.caller("ann"), office.workspace, made.id, grown)
+    said = await why(office, made)
+    assert "stop and start the cluster to apply it" in said.remedy
+    assert "3 of 3 nodes" in said.summary, "what runs is what was started"
+
+
+async def test_failed(office: Office) -> None:
+    office.world.failing["one"] = "no such package: ray==9"
+    made = await office.running()
+    said = await why(office, made)
+    assert said.summary == "one failed: no such package: ray==9"
+    assert "start it again" in said.remedy
+    assert any("Failed: no such package" in line for line in said.evidence)
+
+
+async def test_lost_its_head(office: Office) -> None:
+    made = await office.running()
+    assert made.instance is not None
+    head = next(node for node in office.world.instances[made.instance].nodes.values() if node.kind == "head")
+    office.engine.kill(NodeId(head.node))
+    await office.settle(made.id)
+    said = await why(office, made)
+    assert "cannot be brought back" in said.summary
+    assert any("HeadLost" in line for line in said.evidence)
+
+
+async def test_stopping_and_stopped(office: Office) -> None:
+    made = await office.running()
+    await office.services.clusters.stop(await office.caller("editor"), office.workspace, made.id)
+    assert "one is stopping since editor asked for it" in (await why(office, made)).summary
+    await office.settle(made.id)
+    said = await why(office, made)
+    assert said.summary.startswith("one is stopped since editor asked for it at ") and not said.remedy
+
+
+async def test_stopped_long_ago_is_not_called_never_started(office: Office) -> None:
+    ann, clusters = await office.caller("ann"), office.services.clusters
+    made = await office.running()
+    await clusters.stop(ann, office.workspace, made.id)
+    await office.settle(made.id)
+    for number in range(51):
+        await clusters.update(
+            ann, office.workspace, made.id, lambda old, number=number: replace(old, description=str(number))
+        )
+    assert (await why(office, made)).summary == "one is stopped."
