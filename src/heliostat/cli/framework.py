@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from .app import SHARED
+from .app import SHARED, Function
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,9 @@ def walk(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple
             yield (*path, name), found
 
 
-def pass_name(kind: str, **extra: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # click's own types
-    """The argument ``CLUSTER``, ``RELEASE``... with completion from the server."""
+def pass_name(kind: str, name: str | None = None, *, metavar: str | None = None) -> Callable[[Function], Function]:
+    """The argument ``CLUSTER``, ``RELEASE``... with completion from the server, passed as ``name`` (else ``kind``)."""
     from . import completion
 
     completer: Callable[..., list[str]] = getattr(completion, f"{kind}_names")
-    return click.argument(kind, metavar=extra.pop("metavar", kind.upper()), shell_complete=completer, **extra)
+    return click.argument(name or kind, metavar=metavar or kind.upper(), shell_complete=completer)

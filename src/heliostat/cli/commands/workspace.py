@@ -43,16 +43,16 @@ def list_workspaces(app: App, name: str | None) -> None:
 
 
 @command.command("get", cls=Command, examples="heliostat workspace get w-0123456789abcdef")
-@pass_name("workspace", metavar="ID")
+@pass_name("workspace", "wanted", metavar="ID")
 @shared_options
 @pass_app
-def get(app: App, workspace: str) -> None:
+def get(app: App, wanted: str) -> None:
     """Show one workspace."""
     from .. import tables
     from ..output import emit
 
     with app.client() as client:
-        row = client.workspaces.get(workspace)
+        row = client.workspaces.get(wanted)
     emit(app, dict(row.raw), lambda: tables.workspaces([row], app.now(), None))
 
 
