@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import orjson
 
-from heliostat.domain.engine import NodeObservation, NodeState, Progress
+from heliostat.domain.engine import NodeObservation, NodeState, Progress, Step
 from heliostat.domain.ids import ClusterId
 from heliostat.domain.quantities import format_cores, format_memory, parse_cores, parse_memory
 from heliostat.domain.records import (
@@ -31,60 +32,66 @@ Document = dict[str, Any]
 _KEPT = 5000
 
 
+@dataclass(frozen=True)
+class _Written:
+    """A cluster's document as far as neither time nor reader change it, as bytes."""
+
+    cluster: Cluster
+    instance: Instance | None
+    head: bytes
+    """The object without its last fields and its closing brace."""
+    run: bytes | None
+    """The field ``instance``; None while it must be written each time, since a step is going on."""
+
+
 class Documents:
-    """Writes documents. Keeps the written specs of clusters, since most lists show specs that did not change."""
+    """Writes documents of clusters.
+
+    What was written is kept until the record is another one: most of a list did not change since the last one, and the
+    store hands out the very same records then.
+    """
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._specs: dict[ClusterId, tuple[ClusterSpec, orjson.Fragment]] = {}
+        self._kept: dict[ClusterId, _Written] = {}
 
-    def cluster(self, caller: Caller, view: ClusterView, *, findings: bool = True) -> Document:
+    def cluster(self, caller: Caller, view: ClusterView, *, findings: bool = True) -> orjson.Fragment:
         """A cluster as ``caller`` may see it. ``findings`` are left out of lists, where they were not asked for."""
-        cluster, instance = view.cluster, view.instance
-        spec = cluster.spec
-        links = self._services.access.links(caller.principal, cluster, instance)
-        document: Document = {
-            "id": cluster.id,
-            "workspace": cluster.workspace,
-            "name": spec.name,
-            "description": spec.description,
-            "state": cluster.state,
-            "message": cluster.message,
-            "wanted": cluster.wanted,
-            "generation": cluster.generation,
-            "modified": cluster.modified,
-            "release": spec.release,
-            "spec": self._spec(cluster),
-            "instance": None if instance is None else self._instance(instance),
-            "endpoints": links
-            and {
-                "dashboard_url": links.dashboard_url,
-                "job_url": links.job_url,
-                "submit_token": links.submit_token and links.submit_token.reveal(),
-            },
-            "creator": cluster.creator_name,
-            "modifier": cluster.modifier_name,
-            "created_at": moment(cluster.created_at),
-            "modified_at": moment(cluster.modified_at),
-            "started_at": moment(cluster.started_at),
-        }
+        written = self._written(view.cluster, view.instance)
+        parts = [
+            written.head,
+            b',"instance":',
+            written.run or orjson.dumps(self._instance(view.instance)),
+            b',"endpoints":',
+            self._endpoints(caller, view),
+        ]
         if findings:
-            document["findings"] = [
-                {"path": row.path, "verdict": row.verdict, "message": row.message} for row in view.findings
-            ]
-        return document
+            rows = [{"path": row.path, "verdict": row.verdict, "message": row.message} for row in view.findings]
+            parts += [b',"findings":', orjson.dumps(rows)]
+        return orjson.Fragment(b"".join((*parts, b"}")))
 
-    def _spec(self, cluster: Cluster) -> orjson.Fragment:
-        kept = self._specs.get(cluster.id)
-        if kept is not None and kept[0] is cluster.spec:
-            return kept[1]
-        written = orjson.Fragment(orjson.dumps(spec_document(cluster.spec)))
-        if len(self._specs) >= _KEPT:
-            self._specs.pop(next(iter(self._specs)))
-        self._specs[cluster.id] = (cluster.spec, written)
+    def _written(self, cluster: Cluster, instance: Instance | None) -> _Written:
+        kept = self._kept.get(cluster.id)
+        if kept is not None and kept.cluster is cluster and kept.instance is instance:
+            return kept
+        busy = instance is not None and any(_goes_on(row) for row in instance.progress)
+        run = None if busy else orjson.dumps(self._instance(instance))
+        written = _Written(cluster, instance, orjson.dumps(_head(cluster))[:-1], run)
+        if len(self._kept) >= _KEPT:
+            self._kept.pop(next(iter(self._kept)))
+        self._kept[cluster.id] = written
         return written
 
-    def _instance(self, instance: Instance) -> Document:
+    def _endpoints(self, caller: Caller, view: ClusterView) -> bytes:
+        links = self._services.access.links(caller.principal, view.cluster, view.instance)
+        if links is None:
+            return b"null"
+        token = None if links.submit_token is None else links.submit_token.reveal()
+        return orjson.dumps({"dashboard_url": links.dashboard_url, "job_url": links.job_url, "submit_token": token})
+
+    def _instance(self, instance: Instance | None) -> Document | None:
+        if instance is None:
+            return None
         now = self._services.clock.now()
         return {
             "id": instance.id,
@@ -95,6 +102,28 @@ class Documents:
             "nodes_wanted": instance.spec.node_count,
             "steps": [_step(row, now) for row in instance.progress],
         }
+
+
+def _head(cluster: Cluster) -> Document:
+    spec = cluster.spec
+    return {
+        "id": cluster.id,
+        "workspace": cluster.workspace,
+        "name": spec.name,
+        "description": spec.description,
+        "state": cluster.state,
+        "message": cluster.message,
+        "wanted": cluster.wanted,
+        "generation": cluster.generation,
+        "modified": cluster.modified,
+        "release": spec.release,
+        "spec": spec_document(spec),
+        "creator": cluster.creator_name,
+        "modifier": cluster.modifier_name,
+        "created_at": moment(cluster.created_at),
+        "modified_at": moment(cluster.modified_at),
+        "started_at": moment(cluster.started_at),
+    }
 
 
 def moment(at: datetime | None) -> str | None:
@@ -149,12 +178,18 @@ def _shape(spec: ClusterSpec, shape: NodeShape, path: str) -> Document:
     }
 
 
+def _goes_on(row: Progress) -> bool:
+    """Whether time passes in this step; the last ones are moments."""
+    return row.ended_at is None and row.step not in (Step.UP, Step.FAILED)
+
+
 def _step(row: Progress, now: datetime) -> Document:
+    until = now if _goes_on(row) else row.ended_at or row.started_at
     return {
         "step": row.step,
         "started_at": moment(row.started_at),
         "ended_at": moment(row.ended_at),
-        "elapsed_seconds": round(max(0.0, ((row.ended_at or now) - row.started_at).total_seconds()), 3),
+        "elapsed_seconds": round(max(0.0, (until - row.started_at).total_seconds()), 3),
         "detail": row.detail,
     }
 
