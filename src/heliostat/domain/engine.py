@@ -45,8 +45,8 @@ class GroupPlan:
     cpus: float
     memory_bytes: int
     gpu: GpuType | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
-    ray_params: Mapping[str, Any] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ray_params: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Parsed and validated ``ray start`` options (see ``heliostat_node.options``)."""
     release: Release | None = None
     """Other than the instance's; None means the same."""

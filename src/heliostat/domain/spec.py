@@ -29,8 +29,9 @@ class NodeShape:
     """Bytes, as Ray's ``memory`` resource."""
     gpu: str | None = None
     """Name of a row of the GPU catalogue."""
-    env: Mapping[str, str] = field(default_factory=dict)
-    ray_start_params: str = ""
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """May hold secrets, so it is not shown in a repr."""
+    ray_start_params: str = field(default="", repr=False)
     """Options of ``ray start`` as text (``--num-cpus=0``) or as a JSON object."""
     release: str | None = None
     """Display text of the node's own release; None means the cluster's."""
@@ -79,7 +80,7 @@ class ClusterSpec:
     network_service: str | None = None
     volumes: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
-    extras: Mapping[str, str] = field(default_factory=dict)
+    extras: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Fields that only one dialect knows, kept and given back: key ``emr.extraParam``, value as written."""
     spellings: Mapping[str, str] = field(default_factory=dict)
     """Native path (``workers[0].memory``) -> the text that the user wrote for it."""
