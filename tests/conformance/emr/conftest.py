@@ -19,6 +19,7 @@ import pytest
 import trustme
 
 from heliostat.testing.harness import HarnessServer, threaded
+from tests.postgres import PostgresServer, postgres_server  # noqa: F401 - a fixture
 
 from .sdk import Driver, Sdk
 
@@ -53,12 +54,17 @@ def driver(sdk_python: Path) -> Iterator[Driver]:
         yield started
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HarnessServer]:
-    """A server without rate limits, with one volume, on the simulated engine."""
+@pytest.fixture(scope="session", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HarnessServer]:
+    """A server without rate limits, with one volume, on the simulated engine; on both databases."""
     home = tmp_path_factory.mktemp("emr")
     (home / "config.toml").write_text(UNLIMITED + VOLUMES)
-    with threaded(home) as up:
+    database = None
+    if request.param == "postgresql":
+        postgres: PostgresServer = request.getfixturevalue("postgres_server")
+        postgres.execute("create database emr")
+        database = postgres.url("emr")
+    with threaded(home, database_url=database) as up:
         yield up
 
 

@@ -53,10 +53,14 @@ FULL: dict[str, Any] = {
 
 
 @pytest.fixture(params=["http", "https"])
-def transport(request: pytest.FixtureRequest) -> tuple[HarnessServer, Path | None]:
-    if request.param == "http":
-        return request.getfixturevalue("server"), None
-    return request.getfixturevalue("tls_server"), request.getfixturevalue("private_ca")[0]
+def transport(
+    request: pytest.FixtureRequest,
+    server: HarnessServer,
+    tls_server: HarnessServer,
+    private_ca: tuple[Path, Path, Path],
+) -> tuple[HarnessServer, Path | None]:
+    """A server, and what its certificate is checked with."""
+    return (server, None) if request.param == "http" else (tls_server, private_ca[0])
 
 
 @pytest.mark.parametrize("flavour", ["sync", "async"])
@@ -83,7 +87,7 @@ def test_the_whole_life_of_a_cluster(
     assert sdk("ListRayCluster", pageNum=1, pageSize=1)["rayClusters"][0]["clusterId"] == cluster
     assert sdk.get(cluster)["state"] == "Stopped"
     assert sdk("UpdateRayCluster", cluster, description="ünï")["clusterId"] == cluster
-    assert set(sdk("StartRayCluster", cluster, clientToken=name)) == {"requestId"}
+    assert set(sdk("StartRayCluster", cluster, clientToken=cluster)) == {"requestId"}
     up = sdk.state(cluster, "Running")
     assert up["description"] == "ünï"
     assert up["dashboardUrl"].startswith("https://" if ca else "http://")
