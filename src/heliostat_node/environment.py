@@ -71,6 +71,8 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("RAY_CLOUD_INSTANCE_ID", lambda spec, features: spec.node, "joins the Ray node to the engine's node"),
     Variable("RAY_NODE_TYPE_NAME", lambda spec, features: spec.group, "joins the Ray node to its node group"),
     Variable(NODE_MARKER, lambda spec, features: spec.node, "names the owner of a stray process of a user's job"),
+    Variable("HELIOSTAT_NODE_DIR", lambda spec, features: spec.temp_dir,
+             "tells a driver of an older release which node it runs on (heliostat_node.driver_patch)"),
     Variable("RAY_USAGE_STATS_ENABLED", _always("0"), "nothing is reported to anybody"),
     Variable("RAY_USAGE_STATS_PROMPT_ENABLED", _always("0"), "no notice about a report that is not made"),
     Variable("SERVE_SOCKET_REUSE_PORT_ENABLED", _always("0"),
@@ -103,7 +105,7 @@ LOOPBACK = ("127.0.0.1", "localhost")
 def import_environment() -> dict[str, str]:
     """What must be set before Ray is imported, in a zygote or in a shim of its own."""
     blank = NodeSpec("", "", "worker", "", "", "", 0)
-    none = Features(token_auth=False, gcs_storage=False, node_api=True)
+    none = Features(token_auth=False, gcs_storage=False, node_api=True, drivers_go_astray=False)
     values = {variable.name: variable.value(blank, none) for variable in VARIABLES if variable.at_import}
     return {name: value for name, value in values.items() if value is not None}
 
@@ -124,6 +126,26 @@ def node_environment(spec: NodeSpec, features: Features) -> dict[str, str]:
         for host in LOOPBACK:
             result[name] = _with_first(host, result.get(name, ""), ",")
     return result
+
+
+IMPORT_PREFIXES = (
+    "RAY_",
+    "PYTHON",
+    "LD_",
+    "GRPC_",
+    "OTEL_",
+    "DASHBOARD_",
+    "AUTOSCALER_",
+    "SERVE_",
+    "MALLOC_",
+    "GLIBC_",
+)
+
+
+def changes_imports(environment: Mapping[str, str]) -> bool:
+    """Whether a user's variables may be read when a process or a module is loaded, so that a fork would miss them."""
+    ours = {variable.name for variable in VARIABLES}
+    return any(name.startswith(IMPORT_PREFIXES) and name not in ours for name in environment)
 
 
 def overruled(environment: Mapping[str, str]) -> dict[str, str]:

@@ -22,6 +22,9 @@ NODE_API_SINCE: Version = (2, 47)
 
 NODE_API_BEFORE: Version = (3, 0)
 
+OWN_NODE_SINCE: Version = (2, 60)
+"""A driver on a host with several nodes prefers the head; before, it takes any (:mod:`heliostat_node.driver_patch`)."""
+
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 
 
@@ -35,6 +38,8 @@ class Features:
     """The head keeps its state on disk, so that a new head at the same port takes the cluster over."""
     node_api: bool
     """The shim can start this release; without it the release is refused."""
+    drivers_go_astray: bool
+    """Drivers attach to any node of the machine, unless the environment has ``driver_patch`` installed."""
 
 
 def features(ray_version: str) -> Features:
@@ -46,5 +51,6 @@ def features(ray_version: str) -> Features:
     return Features(
         token_auth=version >= TOKEN_AUTH_SINCE,
         gcs_storage=version >= GCS_STORAGE_SINCE,
+        drivers_go_astray=version < OWN_NODE_SINCE,
         node_api=NODE_API_SINCE <= version < NODE_API_BEFORE,
     )

@@ -18,6 +18,7 @@ import json
 import logging
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +31,8 @@ import ray._raylet
 from ray._private import ray_constants
 from ray._private.parameter import RayParams
 
-from heliostat_node import obituary
+from heliostat_node import nursery, obituary
+from heliostat_node.environment import changes_imports
 from heliostat_node.probe import HOST, DashboardProbe
 from heliostat_node.protocol import NodeSpec
 from heliostat_node.shim import NodeFailed
@@ -39,9 +41,15 @@ from heliostat_node.status import Status
 SESSION_NAME = "s"
 """Every node has its own temp dir, so one short name serves all and leaves room in AF_UNIX paths."""
 
+NURSERY = "nursery"
+"""Name of the nursery's socket in the temp dir."""
+
 POLL_SECONDS = 0.03
 START_TIMEOUT_SECONDS = 180.0
 """For each of: the GCS answers, the head is known, the raylet is registered. Long: a busy machine is slow, not broken."""
+
+LINE_LENGTH = 200
+"""Of each line of a log that goes into a message."""
 
 KV_NAMESPACE = b"heliostat"
 KV_HEAD = b"head"
@@ -112,9 +120,11 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
 
     def start(self) -> None:
         """Start the processes; returns when the raylet is registered. Raises NodeFailed or what Ray raises."""
-        ray._raylet.Config.initialize("")
         temp_dir = Path(self._spec.temp_dir)
         temp_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if "ray.dashboard.agent" in sys.modules and not changes_imports(self._spec.environment):
+            self._use_nursery(temp_dir / NURSERY)
+        ray._raylet.Config.initialize("")
         (temp_dir / "ray_current_cluster").write_text(f"{HOST}:{self._spec.gcs_port}")
         self._status.update(session_name=SESSION_NAME)
         self._hasten()
@@ -173,6 +183,18 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
         value = self._gcs_client.internal_kv_get(KV_HEAD, KV_NAMESPACE)
         return json.loads(value) if value else None
 
+    def _use_nursery(self, path: Path) -> None:
+        """Have Ray's Python helpers forked instead of executed."""
+        original = ray_services.start_ray_process
+        pid = nursery.start(path)
+        log.info("nursery forked: pid=%d", pid)
+
+        @functools.wraps(original)
+        def start_ray_process(command: list[str], *args: Any, **options: Any) -> Any:
+            return original(nursery.wrapped(command, path), *args, **options)
+
+        ray_services.start_ray_process = start_ray_process
+
     def _hasten(self) -> None:
         """Replace Ray's slow waits in this process by ours."""
         original = ray_services.get_node
@@ -229,7 +251,7 @@ def _tail(kind: str, logs: Path, lines: int = 5) -> str:
     with newest.open("rb") as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
         end = file.read().decode(errors="replace").strip().splitlines()[-lines:]
-    return f" {newest.name} ends with: " + " | ".join(line.strip() for line in end)
+    return f" {newest.name} ends with: " + " | ".join(line.strip()[:LINE_LENGTH] for line in end)
 
 
 def _accepts(address: tuple[str, int]) -> bool:

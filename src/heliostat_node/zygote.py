@@ -18,7 +18,7 @@ import socket
 import sys
 from typing import Any
 
-from heliostat_node import processes, shim
+from heliostat_node import nursery, processes, shim
 
 
 class Zygote:
@@ -98,6 +98,7 @@ class Zygote:
 def serve(descriptor: int) -> None:
     """Import Ray, then answer requests on a connected stream socket until its end."""
     shim.preload()
+    nursery.preload()
     gc.collect()
     gc.freeze()
     if len(os.listdir("/proc/self/task")) != 1:

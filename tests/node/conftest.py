@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from heliostat_node import driver_patch
+from heliostat_node.features import features
+
 from .support import Instance, Release, Zygote
 
 VERSIONS = ("2.60.0", "2.47.1")
@@ -26,7 +29,7 @@ def environment(version: str) -> Path:
     """The folder of a Ray environment, built when it is missing."""
     given = os.environ.get("HELIOSTAT_TEST_RAY_ENVS")
     if given:
-        return Path(given) / f"ray-{version}"
+        return patched(Path(given) / f"ray-{version}", version)
     folder = CACHE / f"ray-{version}"
     if not folder.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
@@ -35,8 +38,32 @@ def environment(version: str) -> Path:
         subprocess.run(["uv", "venv", "--relocatable", "--allow-existing", "-p", PYTHON, str(building)], check=True)
         install = ["uv", "pip", "install", "--compile-bytecode", "-p", str(python), f"ray[default]=={version}"]
         subprocess.run(install, check=True)
+        if features(version).drivers_go_astray:
+            driver_patch.install(site_packages(building))
         building.rename(folder)
     return folder
+
+
+def site_packages(folder: Path) -> Path:
+    """Where an environment keeps its packages."""
+    return folder / "lib" / f"python{PYTHON}" / "site-packages"
+
+
+def patched(folder: Path, version: str) -> Path:
+    """A given environment is not written to: where it lacks the patch, an environment on top of it has it."""
+    if not features(version).drivers_go_astray or (site_packages(folder) / f"{driver_patch.MODULE}.pth").exists():
+        return folder
+    overlay = CACHE / f"overlay-{version}"
+    if not overlay.exists():
+        overlay.mkdir(parents=True)
+        (overlay / "bin").mkdir()
+        for name in ("python", "ray"):
+            (overlay / "bin" / name).symlink_to((folder / "bin" / name).resolve())
+        shutil.copyfile(folder / "pyvenv.cfg", overlay / "pyvenv.cfg")
+        site_packages(overlay).mkdir(parents=True)
+    (site_packages(overlay) / "base.pth").write_text(f"{site_packages(folder)}\n")
+    driver_patch.install(site_packages(overlay))
+    return overlay
 
 
 @pytest.fixture(scope="session", params=VERSIONS)

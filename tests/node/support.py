@@ -239,6 +239,14 @@ class Instance:
                 print(f"survived: {left}", file=sys.stderr)
 
 
+def command(pid: int) -> str:
+    """A process's command line."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 @dataclasses.dataclass(frozen=True)
 class Listener:
     """A listening TCP socket of a process."""

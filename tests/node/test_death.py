@@ -13,7 +13,7 @@ import pytest
 from heliostat_node import processes
 from heliostat_node.protocol import NodeSpec, start_ticks
 
-from .support import Instance, Release, Zygote, until
+from .support import Instance, Release, Zygote, command, until
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -167,14 +167,6 @@ def test_a_stop_during_the_start_leaves_nothing(newest: Release, make_instance: 
     os.kill(pid, signal.SIGTERM)
     assert instance.wait_exited(head).exit_reason == "The node was stopped."
     assert instance.all_pids() == set()
-
-
-def command(pid: int) -> str:
-    """A process's command line."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
 
 
 def named_in(spec: NodeSpec) -> list[int]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import textwrap
 import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from heliostat_node import processes
 from heliostat_node.protocol import start_ticks
 
-from .support import Instance, Release, listeners, until
+from .support import Instance, Release, command, listeners, until
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -118,6 +121,37 @@ def test_the_token_is_asked_for_where_the_release_has_it(running: Instance) -> N
         with pytest.raises(urllib.error.HTTPError) as caught:
             running.http("/api/version", token=token)
         assert caught.value.code == code
+
+
+def test_agents_are_forked_and_agents_still(running: Instance) -> None:
+    """The agents' command lines are the trampolines'; what they forked serves HTTP, asks for the token, sees workers."""
+    for spec in running.specs:
+        shim = running.status(spec).pid
+        assert [pid for pid in processes.descendants(shim) if "trampoline.py" in command(pid)]
+    nodes = running.http("/api/v0/nodes?detail=1")["data"]["result"]["result"]
+    assert {node["state"] for node in nodes} == {"ALIVE"}
+
+    def raylets() -> bool:
+        summary = running.http("/nodes?view=summary")["data"]["summary"]
+        return all("raylet" in node.get("cmdline", [""])[0] for node in summary)
+
+    until(raylets, "each agent reports the raylet as its parent", 20)
+    agents = [listener for listener in listeners(running.all_pids()) if "agent" in listener.command.lower()]
+    assert agents
+    if running.release.features.token_auth:
+        refused = [code_of(f"http://127.0.0.1:{agent.port}/api/job_agent/jobs/") for agent in agents]
+        assert refused.count(401) >= len(running.specs), list(zip(agents, refused, strict=True))
+
+
+def code_of(url: str) -> int:
+    """HTTP status of a request without a token; 0 for what is no HTTP."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except (OSError, http.client.HTTPException):
+        return 0
 
 
 def test_a_stop_is_fast_and_leaves_nothing(running: Instance) -> None:
