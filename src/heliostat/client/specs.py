@@ -110,7 +110,7 @@ def creation(name: str, given: CreateFields) -> dict[str, Any]:
     _known(given, CreateFields)
     shape = {key: given[key] for key in _SHAPE if key in given}  # type: ignore[literal-required]
     body: dict[str, Any] = {"name": name}
-    body |= {key: plain(value) for key, value in given.items() if key not in (*_SHAPE, "workers", "head")}
+    body |= {key: _field(key, value) for key, value in given.items() if key not in (*_SHAPE, "workers", "head")}
     head = plain(given["head"]) if "head" in given else shape
     if head:
         body["head"] = head
@@ -125,11 +125,16 @@ def creation(name: str, given: CreateFields) -> dict[str, Any]:
 def change(given: UpdateFields) -> dict[str, Any]:
     """The merge patch of an update request."""
     _known(given, UpdateFields)
-    return {key: plain(value) for key, value in given.items()}
+    return {key: _field(key, value) for key, value in given.items()}
+
+
+def _field(key: str, value: Any) -> Any:
+    """A field of a definition as JSON; ``autoscaling=True`` is short for an object."""
+    return {"enabled": value} if key == "autoscaling" and isinstance(value, bool) else plain(value)
 
 
 def plain(value: Any) -> Any:
-    """A spec part as JSON: dataclasses become objects without their None fields; ``autoscaling=True`` becomes one too."""
+    """A part of a definition as JSON: dataclasses become objects without their None fields."""
     if isinstance(value, Head | WorkerGroup | Autoscaling | FaultTolerance):
         pairs = ((field.name, getattr(value, field.name)) for field in fields(value))
         return {name: plain(part) for name, part in pairs if part is not None}

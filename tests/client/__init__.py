@@ -1,0 +1,1 @@
+"""The SDK: its parts by themselves, and the whole against a running server with the simulated engine."""

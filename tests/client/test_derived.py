@@ -1,0 +1,38 @@
+"""The two clients are one: the synchronous one is what the asynchronous one derives to."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+import pytest
+
+from heliostat.client import AsyncClient, AsyncCluster, Client, Cluster, derive
+
+
+def test_the_synchronous_modules_are_up_to_date() -> None:
+    assert derive.main(["--check"]) == 0
+
+
+def test_nothing_else_lives_in_the_derived_package() -> None:
+    there = {path.name for path in (derive.Path(derive.__file__).parent / "sync").glob("*.py")}
+    assert there == {path.name for path in derive.expected()} | derive.NOT_DERIVED
+
+
+def test_nothing_asynchronous_is_left_over() -> None:
+    for path, text in derive.expected().items():
+        assert not re.search(r"\basync\b|\bawait\b|asyncio|Async[A-Z]", text), path
+
+
+@pytest.mark.parametrize(("one", "other"), [(AsyncCluster, Cluster), (AsyncClient, Client)])
+def test_both_have_the_same_calls_with_the_same_arguments(one: Any, other: Any) -> None:
+    def calls(kind: Any) -> dict[str, list[str]]:
+        found = inspect.getmembers(kind, inspect.isroutine)
+        return {
+            name.replace("aclose", "close"): list(inspect.signature(member).parameters)
+            for name, member in found
+            if not name.startswith("_")
+        }
+
+    assert calls(one) == calls(other)
