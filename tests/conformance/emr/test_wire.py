@@ -12,8 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, event, given, settings
 
 from heliostat.testing.harness import HarnessServer
+from tests.dialects.emr.bodies import JSON, SCRAMBLED
 from tests.dialects.emr.signing import signed_headers
 
 
@@ -248,3 +250,21 @@ class TestQueries:
     def test_bad_tags(self, wire: Wire, tag: str) -> None:
         target = "/api/v1/workspaces?tag=" + "".join(f"%{byte:02X}" for byte in tag.encode())
         assert wire.code("GET", target, wire.bearer()) == (400, "InvalidParameter")
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(body=SCRAMBLED | JSON)
+def test_no_body_breaks_the_server(server: HarnessServer, body: Any) -> None:
+    """Whatever is sent is refused as the client's fault, or becomes a cluster that can be read and changed by the same."""
+    wire = Wire(server)
+    data = json.dumps(body).encode()
+    made = wire.send("POST", wire.clusters, wire.bearer(), data)
+    event(f"create: {made.status}")
+    assert made.status in (200, 400, 409), made.body
+    assert made.status == 200 or made.body["Code"] in ("InvalidParameter", "MissingParameter", "ResourceAlreadyExists")
+    if made.status == 200:
+        path = f"{wire.clusters}/{made.body['clusterId']}"
+        assert wire.send("GET", path, wire.bearer()).body["name"] == body["name"]
+        assert wire.send("POST", path, wire.bearer(), data).status == 200
+        assert wire.send("DELETE", path, wire.bearer()).status == 200
