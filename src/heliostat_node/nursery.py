@@ -223,7 +223,7 @@ def _become(request: dict[str, Any], descriptors: list[int], parent: int) -> NoR
         os.environ.clear()
         os.environ.update(request["environment"])
         try:
-            _settle(request["command"])
+            _settle(request)
         except Exception:  # noqa: BLE001  # a release that is not as expected: slower, but right
             traceback.print_exc()
             os.execvp(request["command"][0], request["command"])
@@ -242,11 +242,12 @@ def _become(request: dict[str, Any], descriptors: list[int], parent: int) -> NoR
             os._exit(code if isinstance(code, int) else 0 if code is None else 1)
 
 
-def _settle(command: list[str]) -> None:
+def _settle(request: dict[str, Any]) -> None:
     import psutil
     import ray._private.state
     import ray._raylet
 
+    command = request["command"]
     place = script(command)
     assert place is not None
     ray._raylet.Config.initialize("")
@@ -259,7 +260,7 @@ def _settle(command: list[str]) -> None:
         driver_patch.apply(ray._private.state)
     raylet = os.environ.get("RAY_RAYLET_PID")
     if raylet is not None:
-        _claim_parent(psutil, int(raylet))
+        _claim_family(psutil, int(raylet), request["pid"])
 
 
 def _set_title(title: str) -> None:
@@ -271,16 +272,23 @@ def _set_title(title: str) -> None:
         importlib.import_module("setproctitle").setproctitle(title)
 
 
-def _claim_parent(psutil: Any, raylet: int) -> None:
-    """The agents look for the raylet among their parents, and for the node's workers below it."""
-    original = psutil.Process.parent
+def _claim_family(psutil: Any, raylet: int, trampoline: int) -> None:
+    """The agents look for the raylet among their parents, and for themselves and the node's workers below it."""
+    parent_of, children_of = psutil.Process.parent, psutil.Process.children
 
     def parent(process: Any) -> Any:
         if process.pid != os.getpid():
-            return original(process)
+            return parent_of(process)
         try:
             return psutil.Process(raylet)
         except psutil.NoSuchProcess:
             return None
 
+    def children(process: Any, recursive: bool = False) -> Any:
+        found = children_of(process, recursive)
+        if process.pid == raylet:
+            found = [child for child in found if child.pid != trampoline] + [psutil.Process()]
+        return found
+
     psutil.Process.parent = parent
+    psutil.Process.children = children

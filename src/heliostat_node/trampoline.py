@@ -19,7 +19,7 @@ FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signa
 
 def main(path: str, command: list[str]) -> NoReturn:
     """Ask for the process, then be its shadow."""
-    request = {"command": command, "environment": dict(os.environ), "directory": os.getcwd()}
+    request = {"command": command, "environment": dict(os.environ), "directory": os.getcwd(), "pid": os.getpid()}
     data = json.dumps(request).encode()
     try:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
