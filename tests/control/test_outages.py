@@ -1,0 +1,125 @@
+"""The loop outlives a database that is away for a while, and an engine that cannot do something."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from heliostat.control.clock import SystemClock
+from heliostat.control.leases import SoleServer
+from heliostat.control.loop import ControlLoop
+from heliostat.control.reconciler import Reconciler
+from heliostat.domain.engine import InstancePlan
+from heliostat.domain.errors import HeliostatError, NotReady, Unavailable
+from heliostat.domain.ids import ClusterId
+from heliostat.domain.installation import Installation
+from heliostat.domain.quantities import GIB
+from heliostat.domain.records import Cluster
+from heliostat.domain.releases import BUILT_IN, Catalogue
+from heliostat.domain.spec import ClusterSpec, NodeShape
+from heliostat.domain.states import State
+from heliostat.engines.simulated import SimulatedEngine, World
+from heliostat.services import Caller, Services
+from heliostat.store import Store, StoreSettings
+
+from .servers import SETTINGS, FlakyStore
+
+SPEC = ClusterSpec("one", "ray-1.3.1", NodeShape("root_queue", Decimal(1), GIB))
+
+
+class RefusingEngine(SimulatedEngine):
+    """Raises at the next applies."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.refusals: list[HeliostatError] = []
+
+    async def apply(self, plan: InstancePlan) -> None:
+        if self.refusals:
+            raise self.refusals.pop()
+        await super().apply(plan)
+
+
+class House:
+    def __init__(self, store: Store, world: World, installation: Installation) -> None:
+        self.store = store
+        self.flaky = FlakyStore(store)
+        self.engine = RefusingEngine(world)
+        reconciler = Reconciler(self.flaky.as_store, self.engine, installation, SystemClock())
+        self.loop = ControlLoop(self.flaky.as_store, self.engine, reconciler, SoleServer(), SETTINGS)
+        self.services = Services.build(store, installation, self.engine, SystemClock(), self.loop.wake)
+
+    async def create(self) -> Cluster:
+        made = await self.services.identity.first_start("ann")
+        assert made is not None
+        caller = Caller(await self.services.identity.by_token(made.token.reveal()))
+        return await self.services.clusters.create(caller, made.workspace, SPEC, start=True)
+
+    async def until(self, cluster: ClusterId, state: State, message: str) -> None:
+        async with asyncio.timeout(10):
+            while True:
+                found = await self.store.read(lambda tx: tx.clusters.find(cluster))
+                if found is not None and found.state is state and message in found.message:
+                    return
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def house(
+    folder: Path, world: World, installation: Installation = Installation()
+) -> AsyncIterator[tuple[House, asyncio.Task[None]]]:
+    store = await Store.open(StoreSettings(f"sqlite:///{folder}/h.db", folder / "key"))
+    it = House(store, world, installation)
+    await it.engine.open()
+    task = asyncio.create_task(it.loop.run())
+    try:
+        yield it, task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await it.engine.close()
+        await store.close()
+
+
+async def test_the_loop_outlives_a_database_that_is_away(tmp_path: Path) -> None:
+    async with house(tmp_path, World()) as (it, task):
+        it.flaky.failures = 20
+        made = await it.create()
+        await it.until(made.id, State.RUNNING, "ok")
+        assert it.flaky.failures == 0 and not task.done()
+        assert set(it.engine.world.starts.values()) == {1}
+
+
+async def test_what_can_be_done_later_is_tried_again(tmp_path: Path) -> None:
+    async with house(tmp_path, World()) as (it, _):
+        it.engine.refusals = [Unavailable("busy")] * 3
+        made = await it.create()
+        await it.until(made.id, State.RUNNING, "ok")
+        assert not it.engine.refusals
+
+
+async def test_what_can_never_be_done_is_an_error_that_says_so(tmp_path: Path) -> None:
+    async with house(tmp_path, World()) as (it, _):
+        it.engine.refusals = [NotReady("install Python 3.11")]
+        made = await it.create()
+        await it.until(made.id, State.ERROR, "install Python 3.11")
+
+
+@pytest.mark.parametrize("state", [State.STARTING, State.RUNNING])
+async def test_a_release_that_is_no_longer_offered(tmp_path: Path, state: State) -> None:
+    """What runs goes on running and says what is wrong; what has not begun to run cannot."""
+    world = World(start_seconds=0 if state is State.RUNNING else 3600)
+    async with house(tmp_path, world) as (it, _):
+        made = await it.create()
+        await it.until(made.id, state, "ok")
+    without = replace(Installation(), catalogue=Catalogue.of(row for row in BUILT_IN if row.name != "ray-1.3.1"))
+    async with house(tmp_path, world, without) as (it, _):
+        expected = State.RUNNING if state is State.RUNNING else State.ERROR
+        await it.until(made.id, expected, "no longer offered")
+        assert set(world.starts.values()) == {1}
