@@ -118,6 +118,9 @@ async def test_a_release_that_is_no_longer_offered(tmp_path: Path, state: State)
     async with house(tmp_path, world) as (it, _):
         made = await it.create()
         await it.until(made.id, state, "ok")
+        async with asyncio.timeout(10):
+            while not world.starts:
+                await asyncio.sleep(0.01)
     without = replace(Installation(), catalogue=Catalogue.of(row for row in BUILT_IN if row.name != "ray-1.3.1"))
     async with house(tmp_path, world, without) as (it, _):
         expected = State.RUNNING if state is State.RUNNING else State.ERROR
