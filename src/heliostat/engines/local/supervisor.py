@@ -133,6 +133,8 @@ class Supervisor:
         doomed = asyncio.create_task(self._doomed.wait())
         try:
             await asyncio.wait({living, doomed}, return_when=asyncio.FIRST_COMPLETED)
+            if not self.doomed:
+                await living
         finally:
             for task in (living, doomed, *self._background.values()):
                 task.cancel()

@@ -1,0 +1,139 @@
+"""The server is killed at any point; a new engine on the same folder converges, and starts nothing twice (invariant 2)."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from heliostat.domain.engine import InstancePlan, Step
+from heliostat.engines.local import LocalSettings, supervisor
+from heliostat.engines.local.records import InstanceRecord
+
+from ..conformance import plan, until
+from .kit import Healthy, Lab
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+class Crash(BaseException):
+    """The server is gone. No Exception, so that nothing handles it."""
+
+
+def crash_at(save: int, after: bool, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
+    """Let the engine end at the n-th time that a record is saved, before or after it is; says whether it has."""
+    real = supervisor.write_record
+    count = 0
+
+    def write(folder: Path, record: InstanceRecord) -> None:
+        nonlocal count
+        count += 1
+        if count < save:
+            real(folder, record)
+            return
+        if count == save and after:
+            real(folder, record)
+        raise Crash
+
+    monkeypatch.setattr(supervisor, "write_record", write)
+    return lambda: count >= save
+
+
+async def converged(lab: Lab, wanted: InstancePlan) -> None:
+    """Apply and wait until it is up; exactly the wanted nodes must run."""
+    await lab.engine.apply(wanted)
+    seen = await until(lab.engine, wanted.instance, lambda seen: seen.complete and seen.step is Step.UP, "it is up")
+    assert len(seen.nodes) == 3
+    processes = lab.processes()
+    shims = {node.pid for node in seen.nodes}
+    assert shims <= processes.keys()
+    # each fake node is its shim, a child, and a stray child that carries the node's environment; and there is a zygote
+    sleepers = [pid for pid, command in processes.items() if "sleep" in command]
+    others = processes.keys() - shims - set(sleepers)
+    assert len(sleepers) <= 6
+    assert len(others) <= 1, {pid: processes[pid] for pid in others}
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("save", range(1, 9))
+async def test_a_crash_at_any_save_of_a_start_converges(
+    settings: LocalSettings, monkeypatch: pytest.MonkeyPatch, save: int, after: bool
+) -> None:
+    lab = Lab(settings, health=Healthy())
+    await lab.open()
+    wanted = plan()
+    with monkeypatch.context() as patch:
+        crashed = crash_at(save, after, patch)
+        try:
+            await lab.engine.apply(wanted)
+            async with asyncio.timeout(3):
+                while not crashed() and (await lab.engine.observe(wanted.instance)).step is not Step.UP:
+                    await asyncio.sleep(0.01)
+        except Crash:
+            pass
+        try:
+            await lab.engine.close()
+        except Crash:
+            pytest.fail("closing saves nothing")
+    await lab.open()
+    try:
+        await converged(lab, wanted)
+    finally:
+        await lab.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("milliseconds", [0, 5, 20, 40, 60, 80, 120, 200])
+async def test_a_killed_server_is_succeeded_by_one_that_converges(settings: LocalSettings, milliseconds: int) -> None:
+    lab = Lab(settings, health=Healthy())
+    wanted = plan()
+    await killed_server(lab, wanted, milliseconds)
+    await lab.open()
+    try:
+        await converged(lab, wanted)
+    finally:
+        await lab.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("milliseconds", [0, 5, 10, 20, 40])
+async def test_a_server_killed_while_it_destroys_is_succeeded_by_one_that_finishes(
+    settings: LocalSettings, milliseconds: int
+) -> None:
+    lab = Lab(settings, health=Healthy())
+    wanted = plan()
+    await lab.open()
+    await converged(lab, wanted)
+    await lab.engine.close()
+    await killed_server(lab, wanted, milliseconds, "destroy")
+    await lab.open()
+    try:
+        await lab.engine.destroy(wanted.instance)
+        await until(lab.engine, wanted.instance, lambda seen: not seen.present, "it is gone")
+        assert lab.processes() == {}
+        assert list((lab.settings.state / "i").iterdir()) == []
+        assert list((lab.settings.state / "t").iterdir()) == []
+    finally:
+        await lab.close()
+
+
+async def killed_server(lab: Lab, wanted: InstancePlan, milliseconds: int, *arguments: str) -> None:
+    """Run a server in a process of its own and SIGKILL it so long after it began."""
+    environment = lab.settings.ready_environment(wanted.release)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.engines.local.victim", lab.settings.state, lab.settings.node_runtime,
+        environment, wanted.instance, *arguments, cwd=REPOSITORY, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(30):
+            while b"begun" not in await process.stdout.readline():
+                assert not process.stdout.at_eof(), "the server ended by itself"
+        await asyncio.sleep(milliseconds / 1000)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
