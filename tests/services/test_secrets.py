@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import structlog
 
+from heliostat import logs
 from heliostat.domain.errors import HeliostatError
 from heliostat.domain.secret import Secret
 from heliostat.domain.spec import FaultTolerance
@@ -59,3 +62,26 @@ async def test_no_secret_shows(office: Office, caplog: pytest.LogCaptureFixture)
     assert made.id in text and run.id in text, "the search looks at something"
     for name, secret in secrets.items():
         assert secret.reveal() not in text, f"the {name} shows"
+
+
+@pytest.fixture
+def own_logs() -> Iterator[None]:
+    """What a test sets up for logs does not last."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_traceback_in_the_log_shows_no_local_variables(
+    own_logs: None, form: Literal["console", "json"], capfd: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("info", form)
+    token = "-".join(["hlt", "secret"])
+    try:
+        raise RuntimeError("something broke")
+    except RuntimeError:
+        structlog.get_logger().exception("reconcile failed")
+    shown = capfd.readouterr().err
+    assert "something broke" in shown and "reconcile failed" in shown
+    assert token not in shown
