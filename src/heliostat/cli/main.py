@@ -35,6 +35,8 @@ COMMANDS = {
     },
 }
 
+COMPLETION = "_HELIOSTAT_COMPLETE"
+"""Variable in which the shell's completion script says what it wants."""
 EXIT_CODES = "\n".join(f"{code:>3}  {code.meaning}" for code in ExitCode)
 
 
@@ -59,20 +61,23 @@ def root() -> None:
     """
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
+def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Prints every error itself, with the remedy."""
     app = App()
     try:
-        result = root.main(
-            args=None if arguments is None else list(arguments),
-            prog_name="heliostat",
-            complete_var="_HELIOSTAT_COMPLETE",
-            standalone_mode=False,
-            obj=app,
-        )
-        return result if isinstance(result, int) else ExitCode.OK
-    except click.Abort:
-        click.echo("interrupted", err=True)
+        asked = os.environ.get(COMPLETION)
+        if asked:
+            from click.shell_completion import shell_complete
+
+            return shell_complete(root, {}, "heliostat", COMPLETION, asked)
+        with root.make_context("heliostat", list(arguments), obj=app) as context:
+            root.invoke(context)
+        sys.stdout.flush()
+        return ExitCode.OK
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        app.say(f"{os.linesep if app.lively else ''}interrupted")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # The reader has seen enough. Python would complain about stdout once more at exit.
@@ -92,7 +97,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def main() -> None:
     """Entry point of the program ``heliostat``."""
-    sys.exit(run())
+    sys.exit(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

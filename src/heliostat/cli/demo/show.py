@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 import click
 import httpx
 
-from heliostat.client.errors import HeliostatError
+from heliostat.client.errors import HeliostatError, NotFound
 
 from ..app import App
 from ..durations import seconds
 from ..exits import ExitCode
 from ..failures import Failure, explained
-from ..progress import board
+from ..progress import NoBoard, board
 from ..waiting import arrive, vanish
 from . import job
 from .place import Busy, Place
@@ -52,11 +52,14 @@ class Demo:
     timeout: timedelta | None = None
     server: DemoServer | None = None
     client: Client | None = None
+    unclean: Failure | None = None
+    """Why the folder could not be cleared."""
     began: float = field(default_factory=time.monotonic)
 
     def run(self) -> None:
         """All of it. Raises Failure with the cause; nothing is left behind then either."""
         with self._alone(), _terminated():
+            self._spare_the_kept()
             done = False
             try:
                 self._up()
@@ -69,6 +72,8 @@ class Demo:
             finally:
                 if not (done and self.keep):
                     self._down()
+            if self.unclean is not None:
+                raise self.unclean
             self._afterwards()
 
     def stop(self) -> None:
@@ -84,6 +89,8 @@ class Demo:
             else:  # its clusters may live on without it: a server finds and removes them
                 self._up()
             self._down()
+            if self.unclean is not None:
+                raise self.unclean
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -97,7 +104,7 @@ class Demo:
         except Busy as error:
             raise Failure(str(error), code=ExitCode.CONFLICT, remedy="wait until it has ended") from error
 
-    def _up(self) -> None:
+    def _spare_the_kept(self) -> None:
         note = self.place.note()
         if note is not None and note.kept and note.alive:
             raise Failure(
@@ -105,6 +112,9 @@ class Demo:
                 code=ExitCode.CONFLICT,
                 remedy=f"end it with: {program()} demo --stop",
             )
+
+    def _up(self) -> None:
+        note = self.place.note()
         if note is not None and note.alive:
             DemoServer(self.place, note).stop()
         with self._phase("server") as end:
@@ -112,16 +122,10 @@ class Demo:
             self.client = self.server.client()
             self.release = self.release or self._usable(self.client)
             end(self.server.endpoint)
-        self._sweep(self.client, self.server)
-
-    def _sweep(self, client: Client, server: DemoServer) -> None:
-        """Remove the clusters of a demo that was killed."""
-        for left in list(client.clusters.list()):
-            with self._phase("clean up") as end, contextlib.ExitStack() as stack:
-                client.clusters.delete(left.id, stop=True)
-                shown = stack.enter_context(board(replace(self.app, quiet=True), ""))
-                vanish(client, left.id, shown, timeout=REMOVAL, check=server.check)
-                end(f"removed {left.name} of an earlier demo")
+        if any(self.client.clusters.list()):
+            with self._phase("clean up") as end:
+                self._without_clusters(self.server)
+                end("removed what an earlier demo left")
 
     def _cluster(self) -> ClusterInfo:
         client, server = self._parts()
@@ -165,36 +169,43 @@ class Demo:
         click.echo(f"\n  {click.style('dashboard', bold=True)}  {info.endpoints.dashboard_url}\n")
 
     def _down(self) -> None:
-        """Everything away but the environments. Ctrl-C does not disturb it; each step has a limit."""
-        with _undisturbed(), self._phase("clean up") as end:
-            left = ""
-            if self.server is not None:
-                left = self._without_clusters()
-                self.server.stop()
-            if not left:
-                self.place.clear()
-            end(left or self._nothing_left())
+        """Everything away but the environments. Ctrl-C does not disturb it; each step has a limit.
+
+        What cannot be removed is noted in ``unclean``, so that it hides no earlier cause.
+        """
+        with _undisturbed():
+            try:
+                with self._phase("clean up") as end:
+                    self._remove()
+                    end(self._nothing_left())
+            except (HeliostatError, Failure) as error:
+                text = f"something is left of the demo: {explained(error).message}"
+                self.unclean = Failure(text, remedy=f"try again with: {program()} demo --stop")
         if self.client is not None:
             self.client.close()
+
+    def _remove(self) -> None:
+        if self.server is not None:
+            try:
+                self._without_clusters(self.server)
+            finally:
+                self.server.stop()
+        self.place.clear()
+
+    def _without_clusters(self, server: DemoServer) -> None:
+        """Delete them all and wait until they are gone; nothing to do when the server never answered."""
+        client = self.client
+        if client is None:
+            return
+        for row in list(client.clusters.list()):
+            with contextlib.suppress(NotFound):  # it is on its way out already
+                client.clusters.delete(row.id, stop=True)
+            vanish(client, row.id, NoBoard(), timeout=REMOVAL, check=server.check)
 
     def _nothing_left(self) -> str:
         if not self.place.environments.is_dir():
             return "nothing is left"
         return f"nothing is left; for the next time: {self.place.environments}"
-
-    def _without_clusters(self) -> str:
-        """Delete them all. What could not be removed, in words."""
-        if self.client is None or self.server is None:
-            return ""
-        try:
-            for row in list(self.client.clusters.list()):
-                with contextlib.suppress(HeliostatError):  # it may be on its way out already
-                    self.client.clusters.delete(row.id, stop=True)
-                with board(replace(self.app, quiet=True), "") as shown:
-                    vanish(self.client, row.id, shown, timeout=REMOVAL, check=self.server.check)
-        except (HeliostatError, Failure) as error:
-            return f"could not remove the cluster ({error}); try again with: {program()} demo --stop"
-        return ""
 
     def _afterwards(self) -> None:
         total = seconds(time.monotonic() - self.began)
