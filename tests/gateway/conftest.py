@@ -49,19 +49,26 @@ async def served(app: object, **options: object) -> AsyncIterator[int]:
             await task
 
 
-@pytest.fixture
-async def head() -> AsyncIterator[Head]:
-    """What stands for Ray's dashboard; handlers are set by the test."""
+@contextlib.asynccontextmanager
+async def playing() -> AsyncIterator[Head]:
+    """What stands for Ray's dashboard; its answers are set by the test."""
     head = Head()
     app = web.Application(client_max_size=2**30)
     app.router.add_route("*", "/{path:.*}", head.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    head.address = f"127.0.0.1:{runner.addresses[0][1]}"
-    yield head
-    await runner.cleanup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        head.address = f"127.0.0.1:{runner.addresses[0][1]}"
+        yield head
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def head() -> AsyncIterator[Head]:
+    async with playing() as head:
+        yield head
 
 
 @pytest.fixture

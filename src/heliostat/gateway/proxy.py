@@ -170,7 +170,9 @@ class Gateway:
             await websocket.close(head)
 
     def _client(self) -> aiohttp.ClientSession:
-        """The connections to all heads: made inside the running loop, at first use."""
+        """The connections to all heads: made inside the running loop, at first use. Raises HeadFailed after aclose()."""
+        if self._session is not None and self._session.closed:
+            raise HeadFailed("the gateway is closed")
         if self._session is None:
             settings = self._settings
             self._session = aiohttp.ClientSession(
@@ -182,7 +184,7 @@ class Gateway:
                 skip_auto_headers=_NO_AUTOMATIC_HEADERS,
                 timeout=aiohttp.ClientTimeout(
                     total=None,
-                    sock_connect=settings.connect_timeout.total_seconds(),
+                    connect=settings.connect_timeout.total_seconds(),
                     sock_read=settings.idle_timeout.total_seconds(),
                 ),
                 max_line_size=settings.max_answer_header,
