@@ -15,11 +15,12 @@ from pathlib import Path
 
 NOT_DERIVED = {"__init__.py", "chosen.py"}
 _WORDS = (
+    (r"\bAsyncGenerator\[(.+?), None\]", r"Generator[\1, None, None]"),
     (r"\bawait ", ""),
     (r"\basync (def|with|for)\b", r"\1"),
     (r"\bAsync(?=[A-Z])", ""),
     (r"\b__a(enter|exit)__\b", r"__\1__"),
-    (r"\ba(close|read|iter_lines)\b", r"\1"),
+    (r"\ba(close|closing|read|iter_lines)\b", r"\1"),
     (r"\bimport asyncio\b", "import time"),
     (r"\basyncio\.sleep\b", "time.sleep"),
     (r"\basynchronous\b", "synchronous"),

@@ -118,6 +118,9 @@ def pause(attempt: int, headers: Mapping[str, str] | None = None) -> float:
 
 
 def unreachable(endpoint: str, cause: str) -> Unreachable:
+    if "CERTIFICATE_VERIFY_FAILED" in cause:
+        remedy = "name the file of its authority with ca= or --ca"
+        return Unreachable(f"the certificate of {endpoint} cannot be trusted ({cause}); {remedy}")
     return Unreachable(f"no Heliostat server at {endpoint} ({cause}); start one with: heliostat serve")
 
 

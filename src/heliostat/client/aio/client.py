@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -80,8 +80,8 @@ class AsyncClient:
         """Any request of the native API, for what this SDK does not know. Returns the answer's JSON."""
         return await self._transport.send(request)
 
-    def stream(self, request: Request, *, silence: float = 30.0) -> AsyncIterator[ServerEvent]:
-        """Server-sent events of a request."""
+    def stream(self, request: Request, *, silence: float = 30.0) -> AsyncGenerator[ServerEvent, None]:
+        """Server-sent events of a request. Close it (``contextlib.aclosing``) when you leave it before its end."""
         return self._transport.stream(request, silence=silence)
 
     async def sleep(self, seconds: float) -> None:

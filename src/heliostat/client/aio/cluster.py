@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Self, Unpack
 
 from ..errors import ClusterFailed, DeadlineExceeded, InvalidRequest, NotFound
@@ -50,7 +51,7 @@ class AsyncCluster(ClusterFacts):
         name: str | None = None,
         limit: int | None = None,
         client: AsyncClient | None = None,
-    ) -> AsyncIterator[AsyncCluster]:
+    ) -> AsyncGenerator[AsyncCluster, None]:
         """Clusters, newest first."""
         return chosen(client).clusters.list(state=state, name=name, limit=limit)
 
@@ -132,7 +133,7 @@ class AsyncCluster(ClusterFacts):
         """What happened to it, newest first (with ``after``: oldest first)."""
         return await self._client.clusters.events(self.id, limit=limit, before=before, after=after)
 
-    def follow_events(self, *, after: int | None = None) -> AsyncIterator[Event]:
+    def follow_events(self, *, after: int | None = None) -> AsyncGenerator[Event, None]:
         """What happens to it, as it happens."""
         return self._client.clusters.follow_events(self.id, after=after)
 
@@ -140,7 +141,7 @@ class AsyncCluster(ClusterFacts):
         """Why it is in its state."""
         return await self._client.clusters.why(self.id)
 
-    def watch(self, *, seconds: float | None = None) -> AsyncIterator[AsyncCluster]:
+    def watch(self, *, seconds: float | None = None) -> AsyncGenerator[AsyncCluster, None]:
         """The cluster now, and again whenever it changes."""
         return self._client.clusters.watch(self.id, seconds=seconds)
 
@@ -148,12 +149,13 @@ class AsyncCluster(ClusterFacts):
         """``until`` is a state, or "" for being gone."""
         since = time.monotonic()
         try:
-            async for seen in self._client.clusters.watch(self.id, seconds=deadline):
-                self._now(seen)
-                if on_progress is not None:
-                    on_progress(self.progress(since))
-                if self.arrived(until, deleting=not until):
-                    return self
+            async with aclosing(self._client.clusters.watch(self.id, seconds=deadline)) as looks:
+                async for seen in looks:
+                    self._now(seen)
+                    if on_progress is not None:
+                        on_progress(self.progress(since))
+                    if self.arrived(until, deleting=not until):
+                        return self
             gone = time.monotonic() - since < deadline
         except NotFound:
             gone = True

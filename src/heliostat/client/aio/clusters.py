@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import protocol
@@ -48,7 +49,7 @@ class AsyncClusters:
 
     async def list(
         self, *, state: str | None = None, name: str | None = None, limit: int | None = None
-    ) -> AsyncIterator[AsyncCluster]:
+    ) -> AsyncGenerator[AsyncCluster, None]:
         """Newest first, page by page; at most ``limit``. ``name`` is a part of the name. Findings are left out."""
         path = await self._client.in_workspace("/clusters")
         left, token = limit, None
@@ -98,7 +99,7 @@ class AsyncClusters:
         answer = await self._client.send(protocol.get(path, limit=limit, before=before, after=after))
         return [decode(Event, row) for row in answer["events"]]
 
-    async def follow_events(self, cluster: str, *, after: int | None = None) -> AsyncIterator[Event]:
+    async def follow_events(self, cluster: str, *, after: int | None = None) -> AsyncGenerator[Event, None]:
         """Events as they happen, oldest first, until the cluster is gone: all of them, or those since ``after``.
 
         A broken connection is mended without losing or repeating any.
@@ -108,14 +109,15 @@ class AsyncClusters:
         path = await self._path(cluster, "/events")
         while True:
             try:
-                async for row in self._client.stream(protocol.get(path, follow=True, after=last)):
-                    connection.good()
-                    if row.kind == "gone":
-                        return
-                    if row.kind == "event":
-                        event = decode(Event, row.data)
-                        last = event.id
-                        yield event
+                async with aclosing(self._client.stream(protocol.get(path, follow=True, after=last))) as rows:
+                    async for row in rows:
+                        connection.good()
+                        if row.kind == "gone":
+                            return
+                        if row.kind == "event":
+                            event = decode(Event, row.data)
+                            last = event.id
+                            yield event
             except protocol.Unavailable as error:
                 connection.bad(error)
             await self._client.sleep(connection.pause)
@@ -124,20 +126,21 @@ class AsyncClusters:
         """Why it is in its state, with the evidence."""
         return decode(Explanation, await self._client.send(protocol.get(await self._path(cluster, "/why"))))
 
-    async def watch(self, cluster: str, *, seconds: float | None = None) -> AsyncIterator[AsyncCluster]:
+    async def watch(self, cluster: str, *, seconds: float | None = None) -> AsyncGenerator[AsyncCluster, None]:
         """The cluster now, and again whenever it changes, until it is gone or ``seconds`` have passed."""
         path = await self._path(cluster, "/watch")
         clock, connection = protocol.Deadline(seconds), protocol.Reconnection()
         while not clock.passed:
             try:
-                async for row in self._client.stream(protocol.get(path, seconds=clock.stream_seconds)):
-                    connection.good()
-                    if row.kind == "gone":
-                        return
-                    if row.kind == "cluster":
-                        yield self._cluster(row.data)
-                    if clock.passed:
-                        return
+                async with aclosing(self._client.stream(protocol.get(path, seconds=clock.stream_seconds))) as rows:
+                    async for row in rows:
+                        connection.good()
+                        if row.kind == "gone":
+                            return
+                        if row.kind == "cluster":
+                            yield self._cluster(row.data)
+                        if clock.passed:
+                            return
             except protocol.Unavailable as error:
                 connection.bad(error)
             await self._client.sleep(clock.at_most(connection.pause))

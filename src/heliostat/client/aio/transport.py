@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
@@ -52,7 +52,7 @@ class AsyncTransport:
                 await asyncio.sleep(pause(attempt, answer.headers))
             attempt += 1
 
-    async def stream(self, request: Request, *, silence: float = 30.0) -> AsyncIterator[ServerEvent]:
+    async def stream(self, request: Request, *, silence: float = 30.0) -> AsyncGenerator[ServerEvent, None]:
         """Server-sent events until the server ends the stream.
 
         Raises Unavailable when it breaks, or when nothing (not even a sign of life) came for ``silence`` seconds.

@@ -6,7 +6,7 @@ Derived from ``aio/client.py`` by ``python -m heliostat.client.derive``: change 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -83,8 +83,8 @@ class Client:
         """Any request of the native API, for what this SDK does not know. Returns the answer's JSON."""
         return self._transport.send(request)
 
-    def stream(self, request: Request, *, silence: float = 30.0) -> Iterator[ServerEvent]:
-        """Server-sent events of a request."""
+    def stream(self, request: Request, *, silence: float = 30.0) -> Generator[ServerEvent, None, None]:
+        """Server-sent events of a request. Close it (``contextlib.closing``) when you leave it before its end."""
         return self._transport.stream(request, silence=silence)
 
     def sleep(self, seconds: float) -> None:

@@ -6,7 +6,8 @@ Derived from ``aio/cluster.py`` by ``python -m heliostat.client.derive``: change
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Self, Unpack
 
 from ..errors import ClusterFailed, DeadlineExceeded, InvalidRequest, NotFound
@@ -53,7 +54,7 @@ class Cluster(ClusterFacts):
         name: str | None = None,
         limit: int | None = None,
         client: Client | None = None,
-    ) -> Iterator[Cluster]:
+    ) -> Generator[Cluster, None, None]:
         """Clusters, newest first."""
         return chosen(client).clusters.list(state=state, name=name, limit=limit)
 
@@ -135,7 +136,7 @@ class Cluster(ClusterFacts):
         """What happened to it, newest first (with ``after``: oldest first)."""
         return self._client.clusters.events(self.id, limit=limit, before=before, after=after)
 
-    def follow_events(self, *, after: int | None = None) -> Iterator[Event]:
+    def follow_events(self, *, after: int | None = None) -> Generator[Event, None, None]:
         """What happens to it, as it happens."""
         return self._client.clusters.follow_events(self.id, after=after)
 
@@ -143,7 +144,7 @@ class Cluster(ClusterFacts):
         """Why it is in its state."""
         return self._client.clusters.why(self.id)
 
-    def watch(self, *, seconds: float | None = None) -> Iterator[Cluster]:
+    def watch(self, *, seconds: float | None = None) -> Generator[Cluster, None, None]:
         """The cluster now, and again whenever it changes."""
         return self._client.clusters.watch(self.id, seconds=seconds)
 
@@ -151,12 +152,13 @@ class Cluster(ClusterFacts):
         """``until`` is a state, or "" for being gone."""
         since = time.monotonic()
         try:
-            for seen in self._client.clusters.watch(self.id, seconds=deadline):
-                self._now(seen)
-                if on_progress is not None:
-                    on_progress(self.progress(since))
-                if self.arrived(until, deleting=not until):
-                    return self
+            with closing(self._client.clusters.watch(self.id, seconds=deadline)) as looks:
+                for seen in looks:
+                    self._now(seen)
+                    if on_progress is not None:
+                        on_progress(self.progress(since))
+                    if self.arrived(until, deleting=not until):
+                        return self
             gone = time.monotonic() - since < deadline
         except NotFound:
             gone = True

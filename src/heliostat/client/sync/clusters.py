@@ -5,7 +5,8 @@ Derived from ``aio/clusters.py`` by ``python -m heliostat.client.derive``: chang
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import protocol
@@ -45,7 +46,9 @@ class Clusters:
     def get(self, cluster: str) -> Cluster:
         return self._cluster(self._client.send(protocol.get(self._path(cluster))))
 
-    def list(self, *, state: str | None = None, name: str | None = None, limit: int | None = None) -> Iterator[Cluster]:
+    def list(
+        self, *, state: str | None = None, name: str | None = None, limit: int | None = None
+    ) -> Generator[Cluster, None, None]:
         """Newest first, page by page; at most ``limit``. ``name`` is a part of the name. Findings are left out."""
         path = self._client.in_workspace("/clusters")
         left, token = limit, None
@@ -95,7 +98,7 @@ class Clusters:
         answer = self._client.send(protocol.get(path, limit=limit, before=before, after=after))
         return [decode(Event, row) for row in answer["events"]]
 
-    def follow_events(self, cluster: str, *, after: int | None = None) -> Iterator[Event]:
+    def follow_events(self, cluster: str, *, after: int | None = None) -> Generator[Event, None, None]:
         """Events as they happen, oldest first, until the cluster is gone: all of them, or those since ``after``.
 
         A broken connection is mended without losing or repeating any.
@@ -105,14 +108,15 @@ class Clusters:
         path = self._path(cluster, "/events")
         while True:
             try:
-                for row in self._client.stream(protocol.get(path, follow=True, after=last)):
-                    connection.good()
-                    if row.kind == "gone":
-                        return
-                    if row.kind == "event":
-                        event = decode(Event, row.data)
-                        last = event.id
-                        yield event
+                with closing(self._client.stream(protocol.get(path, follow=True, after=last))) as rows:
+                    for row in rows:
+                        connection.good()
+                        if row.kind == "gone":
+                            return
+                        if row.kind == "event":
+                            event = decode(Event, row.data)
+                            last = event.id
+                            yield event
             except protocol.Unavailable as error:
                 connection.bad(error)
             self._client.sleep(connection.pause)
@@ -121,20 +125,21 @@ class Clusters:
         """Why it is in its state, with the evidence."""
         return decode(Explanation, self._client.send(protocol.get(self._path(cluster, "/why"))))
 
-    def watch(self, cluster: str, *, seconds: float | None = None) -> Iterator[Cluster]:
+    def watch(self, cluster: str, *, seconds: float | None = None) -> Generator[Cluster, None, None]:
         """The cluster now, and again whenever it changes, until it is gone or ``seconds`` have passed."""
         path = self._path(cluster, "/watch")
         clock, connection = protocol.Deadline(seconds), protocol.Reconnection()
         while not clock.passed:
             try:
-                for row in self._client.stream(protocol.get(path, seconds=clock.stream_seconds)):
-                    connection.good()
-                    if row.kind == "gone":
-                        return
-                    if row.kind == "cluster":
-                        yield self._cluster(row.data)
-                    if clock.passed:
-                        return
+                with closing(self._client.stream(protocol.get(path, seconds=clock.stream_seconds))) as rows:
+                    for row in rows:
+                        connection.good()
+                        if row.kind == "gone":
+                            return
+                        if row.kind == "cluster":
+                            yield self._cluster(row.data)
+                        if clock.passed:
+                            return
             except protocol.Unavailable as error:
                 connection.bad(error)
             self._client.sleep(clock.at_most(connection.pause))

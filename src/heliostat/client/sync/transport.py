@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import httpx
@@ -55,7 +55,7 @@ class Transport:
                 time.sleep(pause(attempt, answer.headers))
             attempt += 1
 
-    def stream(self, request: Request, *, silence: float = 30.0) -> Iterator[ServerEvent]:
+    def stream(self, request: Request, *, silence: float = 30.0) -> Generator[ServerEvent, None, None]:
         """Server-sent events until the server ends the stream.
 
         Raises Unavailable when it breaks, or when nothing (not even a sign of life) came for ``silence`` seconds.
