@@ -17,6 +17,10 @@ TOKEN_AUTH_SINCE: Version = (2, 52)
 GCS_STORAGE_SINCE: Version = (2, 60)
 """``RAY_gcs_storage=rocksdb``: the embedded store that lets a restarted head find its cluster again."""
 
+AGENTS_BIND_SINCE: Version = (2, 60)
+"""Agents given port 0 bind a free one themselves. Before, Ray picks one and lets it go until the agent takes it; when
+somebody else is quicker the agent, and its raylet with it, ends."""
+
 NODE_API_SINCE: Version = (2, 47)
 """``ray._private.node.Node`` takes the arguments that the shim gives it."""
 
@@ -40,6 +44,8 @@ class Features:
     """The shim can start this release; without it the release is refused."""
     drivers_go_astray: bool
     """Drivers attach to any node of the machine, unless the environment has ``driver_patch`` installed."""
+    agents_bind: bool = True
+    """An agent finds its own free port, so that none need be reserved for it."""
 
 
 def features(ray_version: str) -> Features:
@@ -52,5 +58,6 @@ def features(ray_version: str) -> Features:
         token_auth=version >= TOKEN_AUTH_SINCE,
         gcs_storage=version >= GCS_STORAGE_SINCE,
         drivers_go_astray=version < OWN_NODE_SINCE,
+        agents_bind=version >= AGENTS_BIND_SINCE,
         node_api=NODE_API_SINCE <= version < NODE_API_BEFORE,
     )

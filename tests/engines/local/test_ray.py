@@ -101,13 +101,11 @@ def assert_on_loopback(seen: Observation) -> set[int]:
     return {port for _, port in found}
 
 
-def semaphores(pids: set[int]) -> set[str]:
-    files = set()
-    for pid in pids:
-        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
-            if "/dev/shm/" in line and "(deleted)" not in line:
-                files.add(line.split(maxsplit=5)[5])
-    return files
+def semaphores(pids: set[int]) -> set[Path]:
+    """Files in /dev/shm of named semaphores that these processes have."""
+    maps = [line for pid in pids for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if "/shm/sem." in line]
+    inodes = {int(line.split()[4]) for line in maps}
+    return {path for path in Path("/dev/shm").glob("sem.mp-*") if path.lstat().st_ino in inodes}
 
 
 async def assert_gone(lab: Lab, wanted: InstancePlan, seen: Observation) -> None:
@@ -121,7 +119,7 @@ async def assert_gone(lab: Lab, wanted: InstancePlan, seen: Observation) -> None
     assert processes_of(seen) == set()
     assert not pids & set(lab.processes())
     assert not ports & listening_ports()
-    assert not [path for path in shared if Path(path).exists()]
+    assert not [path for path in shared if path.exists()]
     assert not temps.exists()
     assert not (lab.settings.state / "i" / wanted.instance).exists()
     assert list((lab.settings.state / "t").iterdir()) == []

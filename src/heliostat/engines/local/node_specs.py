@@ -15,6 +15,8 @@ from heliostat_node.protocol import NodeSpec
 from .records import NODES, TOKEN_FILE, NodeRecord
 
 GCS_FOLDER = "gcs"
+AGENT_PORTS = ("metrics_agent_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+"""By their names among Ray's own parameters."""
 
 _PASSED = frozenset(
     """
@@ -47,12 +49,13 @@ def whole_cores(cores: float) -> int:
     return math.ceil(cores)
 
 
-def port_names(kind: str, client_server: bool) -> list[str]:
-    """Which of a spec's ports a node needs."""
-    if kind == "worker":
-        return ["metrics_export_port"]
-    names = ["gcs_port", "dashboard_port", "dashboard_metrics_port", "autoscaler_metrics_port", "metrics_export_port"]
-    return [*names, "client_port"] if client_server else names
+def port_names(kind: str, ray: str, client_server: bool) -> list[str]:
+    """Which ports a node needs: fields of its spec, and parameters of a Ray that cannot find ports for its agents."""
+    names = ["metrics_export_port"]
+    if kind == "head":
+        names += ["gcs_port", "dashboard_port", "dashboard_metrics_port", "autoscaler_metrics_port"]
+        names += ["client_port"] if client_server else []
+    return names if features(ray).agents_bind else [*names, *AGENT_PORTS]
 
 
 def group_of(plan: InstancePlan, node: NodeRecord) -> GroupPlan:
@@ -76,6 +79,7 @@ def node_spec(
     if group.gpu is not None:
         resources[f"accelerator_type:{group.gpu.accelerator}"] = 1.0
     resources.update(params.pop("resources", {}))
+    params.update({name: ports.pop(name) for name in AGENT_PORTS if name in ports})
     volumes = {volume_variable(volume.id): volume.path for volume in plan.volumes}
     return NodeSpec(
         instance=plan.instance,

@@ -19,7 +19,7 @@ from pathlib import Path
 from heliostat_node import processes as table
 from heliostat_node.protocol import start_ticks
 
-SHARED_MEMORY = "/dev/shm/"
+SHARED_MEMORY = "/dev/shm"
 _SETTLE_SECONDS = 0.01
 
 
@@ -97,7 +97,7 @@ def kill_tree(node: str, shim: Shim | None, folders: Collection[Path], timeout: 
     the processes had mapped: Python's would have been removed by a helper that is killed with them.
     """
     deadline = time.monotonic() + timeout
-    semaphores: set[str] = set()
+    semaphores: set[int] = set()
     try:
         while (found := members(node, shim, folders)) and time.monotonic() < deadline:
             handles = {pid: handle for pid in found if (handle := _open(pid)) is not None}
@@ -112,9 +112,7 @@ def kill_tree(node: str, shim: Shim | None, folders: Collection[Path], timeout: 
             time.sleep(_SETTLE_SECONDS)
         return found
     finally:
-        for path in semaphores:
-            with contextlib.suppress(OSError):
-                Path(path).unlink()
+        _remove_semaphores(semaphores)
 
 
 def _session(shim: Shim, folders: Collection[Path]) -> int | None:
@@ -143,12 +141,23 @@ def _touches(pid: int, prefixes: tuple[str, ...]) -> bool:
     return False
 
 
-def _semaphores(pid: int) -> set[str]:
-    """Files of named semaphores that a process has mapped."""
-    prefix = f"{SHARED_MEMORY}sem.mp-"
+def _semaphores(pid: int) -> set[int]:
+    """Inodes of the named semaphores that a process has mapped.
+
+    glibc makes one under another name, so the mapping seems to be of a deleted file; the inode tells the real one.
+    """
+    prefix = f"{SHARED_MEMORY}/sem."
     with contextlib.suppress(OSError), Path(f"/proc/{pid}/maps").open() as maps:
-        return {line.split(maxsplit=5)[5].strip() for line in maps if prefix in line and "(deleted)" not in line}
+        return {int(line.split(maxsplit=5)[4]) for line in maps if prefix in line}
     return set()
+
+
+def _remove_semaphores(inodes: set[int]) -> None:
+    if inodes:
+        for path in Path(SHARED_MEMORY).glob("sem.mp-*"):
+            with contextlib.suppress(OSError):
+                if path.lstat().st_ino in inodes:
+                    path.unlink()
 
 
 def _open(pid: int) -> int | None:

@@ -112,7 +112,9 @@ class Steps:
         )
 
     def _new_node(self, step: Add, name: str, temp: str) -> NodeRecord:
-        ports = self._world.ports.reserve(port_names(step.kind, self._world.settings.client_server))
+        ports = self._world.ports.reserve(
+            port_names(step.kind, self._owner.plan.release.ray, self._world.settings.client_server)
+        )
         return NodeRecord(name, step.kind, step.group, temp, self._world.now(), ports=ports)
 
     def _note_starts(self, names: list[str]) -> None:

@@ -27,7 +27,7 @@ _PREPARING = re.compile(r"Preparing packages\.\.\. \((\d+)/(\d+)\)")
 _INSTALLING = re.compile(r"\[(\d+)/(\d+)\]")
 _DOWNLOAD = re.compile(r"(\S+)\s+-{3,}\s+([\d.]+ ?[KMGi]*B)/([\d.]+ ?[KMGi]*B)")
 _PASSWORD = re.compile(r"://[^/\s@]+@")
-_FRAME = re.compile(r"^[\u2800-\u28ff]|[\u2588\u2591]|-{20,}\s+[\d.]+ ?[KMGi]*B/")
+_FRAME = re.compile(r"^[\u2800-\u28ff]|[\u2588\u2591]|-{20,}\s+[\d.]+ ?[KMGi]*B/|Preparing packages\.\.\.|^\[\d+/\d+\]")
 
 
 class UvFailed(Exception):
