@@ -102,13 +102,14 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
     """
 
     def __init__(self, spec: NodeSpec, status: Status) -> None:
-        self._spec = spec
+        self.spec = spec
         self._status = status
         self._parameters = params = parameters(spec)
         self.all_processes: dict[str, list[Any]] = {}
         wants_log_monitor = params.include_log_monitor is not False
         params.include_log_monitor = False
         self.helpers: dict[str, Callable[[], None]] = {}
+        self.nursery_pid: int | None = None
         if spec.kind == "head":
             self.helpers[ray_constants.PROCESS_TYPE_DASHBOARD] = self._start_dashboard
             if not params.no_monitor:
@@ -120,20 +121,20 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
 
     def start(self) -> None:
         """Start the processes; returns when the raylet is registered. Raises NodeFailed or what Ray raises."""
-        temp_dir = Path(self._spec.temp_dir)
+        temp_dir = Path(self.spec.temp_dir)
         temp_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if "ray.dashboard.agent" in sys.modules and not changes_imports(self._spec.environment):
+        if "ray.dashboard.agent" in sys.modules and not changes_imports(self.spec.environment):
             self._use_nursery(temp_dir / NURSERY)
         ray._raylet.Config.initialize("")
-        (temp_dir / "ray_current_cluster").write_text(f"{HOST}:{self._spec.gcs_port}")
+        (temp_dir / "ray_current_cluster").write_text(f"{HOST}:{self.spec.gcs_port}")
         self._status.update(session_name=SESSION_NAME)
         self._hasten()
-        super().__init__(self._parameters, head=self._spec.kind == "head", shutdown_at_exit=False, spawn_reaper=True)
+        super().__init__(self._parameters, head=self.spec.kind == "head", shutdown_at_exit=False, spawn_reaper=True)
 
     @property
     def logs(self) -> Path:
         """Where Ray's processes of this node log."""
-        return Path(self._spec.temp_dir, SESSION_NAME, "logs")
+        return Path(self.spec.temp_dir, SESSION_NAME, "logs")
 
     def process(self, kind: str) -> Any:
         """The ``Popen`` of a process type, or None when it was never started."""
@@ -142,7 +143,7 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
 
     def report_death(self, reason: str) -> None:
         """Let the GCS know at once that this node is dead."""
-        obituary.report(self.gcs_address, self.cluster_id.hex(), self._node_id, self._spec.token_path, reason)
+        obituary.report(self.gcs_address, self.cluster_id.hex(), self._node_id, self.spec.token_path, reason)
 
     def start_helper(self, kind: str) -> None:
         """Start, or start again, one of ``helpers``. Main thread only (see :mod:`heliostat_node.shim`)."""
@@ -155,10 +156,10 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
         client = self.get_gcs_client()
         self._status.update(gcs_ready_at=time.time())
         self._write_cluster_info_to_kv()
-        dashboard = f"{HOST}:{self._spec.dashboard_port}".encode()
+        dashboard = f"{HOST}:{self.spec.dashboard_port}".encode()
         for key in (ray_constants.DASHBOARD_ADDRESS.encode(), b"webui:url"):
             client.internal_kv_put(key, dashboard, True, ray_constants.KV_NAMESPACE_DASHBOARD)
-        note = {"temp_dir": self._spec.temp_dir, "session_dir": self._session_dir}
+        note = {"temp_dir": self.spec.temp_dir, "session_dir": self._session_dir}
         client.internal_kv_put(KV_HEAD, json.dumps(note).encode(), True, KV_NAMESPACE)
 
     def start_ray_processes(self) -> None:
@@ -167,13 +168,13 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
         for kind in self.helpers:
             self.start_helper(kind)
         if self.head:
-            DashboardProbe(self._spec, self._status).start()
+            DashboardProbe(self.spec, self._status).start()
 
     def _start_dashboard(self) -> None:
         self.start_api_server(include_dashboard=None, raise_on_failure=False)
 
     def _init_gcs_client(self) -> None:
-        address = (HOST, self._spec.gcs_port)
+        address = (HOST, self.spec.gcs_port)
         self._wait("The head's GCS did not answer", lambda: _accepts(address))
         super()._init_gcs_client()
         if not self.head:
@@ -186,8 +187,7 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
     def _use_nursery(self, path: Path) -> None:
         """Have Ray's Python helpers forked instead of executed."""
         original = ray_services.start_ray_process
-        pid = nursery.start(path)
-        log.info("nursery forked: pid=%d", pid)
+        self.nursery_pid = nursery.start(path)
 
         @functools.wraps(original)
         def start_ray_process(command: list[str], *args: Any, **options: Any) -> Any:

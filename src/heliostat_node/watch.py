@@ -72,6 +72,8 @@ class Watch:
                 own[ended.si_pid].poll()
             else:
                 os.waitpid(ended.si_pid, 0)
+                if ended.si_pid == self._node.nursery_pid:
+                    raise NodeFailed("The process that the node's agents are forked from has ended.")
 
     def _check(self) -> None:
         for kind in (RAYLET, GCS):
@@ -109,9 +111,13 @@ class Watch:
 
 
 def mourn(node: RayNode, reason: str) -> None:
-    """Tell the cluster that this node is dead, unless the cluster died with it or never knew the node."""
+    """Tell the cluster that this node ends, unless the cluster ends with it or never knew the node."""
     raylet = node.process(RAYLET)
-    if not node.is_head() and raylet is not None and raylet.poll() is not None:
+    if node.spec.kind == "head" or raylet is None:
+        return
+    if raylet.poll() is None:
+        stop(node)
+    else:
         node.report_death(reason)
 
 
