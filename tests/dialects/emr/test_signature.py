@@ -218,6 +218,13 @@ def test_tampered(tamper: Tamper, code: str) -> None:
     assert verdict(tamper(START)) == code
 
 
+@pytest.mark.parametrize("name", ["host", "x-acs-date", "x-acs-content-sha256", "x-acs-signature-nonce"])
+def test_the_least_that_must_be_signed(name: str) -> None:
+    """Neither sent nor named in SignedHeaders, so that nothing contradicts itself."""
+    unnamed = edit(f"{name};", "")(START)
+    assert verdict(without_header(unnamed, name)) == "IncompleteSignature"
+
+
 def test_a_changed_query_value_is_refused() -> None:
     assert verdict(replace(LIST, query=LIST_QUERY.replace("pageNum=1", "pageNum=2"))) == "SignatureDoesNotMatch"
     assert verdict(replace(LIST, query=LIST_QUERY.replace("&taskBizId=TSK-1", ""))) == "SignatureDoesNotMatch"
