@@ -15,6 +15,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -77,6 +78,8 @@ class Server:
     loop: ControlLoop
     gateway: Gateway
     app: Front
+    end_streams: Callable[[], None]
+    """Ends the event streams of the API, which would hold up a stop."""
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -101,13 +104,15 @@ class Server:
             await keep_credentials_file(services, settings.home / "credentials.json", address.url, user_name())
             gateway = Gateway(services.access, GatewaySettings(domain=address.domain, secure=address.scheme == "https"))
             stack.push_async_callback(gateway.aclose)
+            api = heliostat.api.create_app(services, VERSION)
             app = Front(
-                api=heliostat.api.create_app(services, VERSION),
+                api=api,
                 emr=emr.create_app(services, emr_settings(file)),
                 gateway=gateway,
                 domain=address.domain,
             )
-            yield cls(settings, address, store, engine, services, loop, gateway, app)
+            end_streams = partial(heliostat.api.end_streams, api)
+            yield cls(settings, address, store, engine, services, loop, gateway, app, end_streams)
 
 
 def emr_settings(file: ConfigFile) -> emr.EmrSettings:
@@ -238,6 +243,7 @@ async def serve(
                 yield Running(server, port, tasks)
             finally:
                 answering.cancel()
+                server.end_streams()
                 web.should_exit = True
                 for task in tasks:
                     if task.get_name() == "control loop":

@@ -8,6 +8,6 @@ Answers are plain dicts written by orjson: the pydantic models of answers only d
 a test holds the two together. So a list of a hundred clusters stays below 2 ms of CPU.
 """
 
-from .app import create_app
+from .app import create_app, end_streams
 
-__all__ = ["create_app"]
+__all__ = ["create_app", "end_streams"]

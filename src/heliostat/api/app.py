@@ -39,6 +39,12 @@ def create_app(services: Services, version: str) -> FastAPI:
     return app
 
 
+def end_streams(app: FastAPI) -> None:
+    """End all event streams, so that the server can; new ones end at once."""
+    shared: Shared = app.state.shared
+    shared.closing.set()
+
+
 def _domain_error(request: Request, error: Exception) -> Response:
     return problems.of_domain(cast(HeliostatError, error), request_id_of(request))
 

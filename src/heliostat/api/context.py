@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import orjson
@@ -30,6 +31,8 @@ class Shared:
     metrics: Metrics
     version: str
     open_streams: int = 0
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the server ends: streams end then, and their readers come back to the next server."""
 
 
 @dataclass(frozen=True)

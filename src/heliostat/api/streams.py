@@ -7,6 +7,7 @@ comes out of its cache; after half a minute without news, once a second. Nothing
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -34,15 +35,16 @@ BATCH = 200
 class Pace:
     """When to look, when to give a sign of life, when to end."""
 
-    def __init__(self, seconds: float | None) -> None:
+    def __init__(self, seconds: float | None, closing: asyncio.Event) -> None:
         now = time.monotonic()
+        self._closing = closing
         self._end = None if seconds is None else now + seconds
         self._news = now
         self._sign = now
 
     @property
     def over(self) -> bool:
-        return self._end is not None and time.monotonic() >= self._end
+        return self._closing.is_set() or (self._end is not None and time.monotonic() >= self._end)
 
     def news(self) -> None:
         self._news = self._sign = time.monotonic()
@@ -58,7 +60,9 @@ class Pace:
     async def rest(self) -> None:
         now = time.monotonic()
         seconds = LOOK_SECONDS if now - self._news < CALM_AFTER_SECONDS else CALM_LOOK_SECONDS
-        await asyncio.sleep(seconds if self._end is None else min(seconds, max(0.0, self._end - now)))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds if self._end is None else min(seconds, max(0.0, self._end - now))):
+                await self._closing.wait()
 
 
 def response(context: Context, frames: AsyncIterator[bytes]) -> StreamingResponse:
@@ -76,7 +80,7 @@ async def cluster_changes(
     context: Context, workspace: WorkspaceId, cluster: ClusterId, seconds: float | None
 ) -> AsyncIterator[bytes]:
     """``cluster`` events with the document now and after every change; ``gone`` at the end when it was deleted."""
-    pace = Pace(seconds)
+    pace = Pace(seconds, context.shared.closing)
     shown: tuple[Cluster, Instance | None] | None = None
     while True:
         view = await context.services.clusters.get(context.caller, workspace, cluster)
@@ -96,7 +100,7 @@ async def event_changes(
     context: Context, workspace: WorkspaceId, cluster: ClusterId, after: int, seconds: float | None
 ) -> AsyncIterator[bytes]:
     """``event`` events, oldest first, from behind ``after`` on; ``gone`` at the end when the cluster was deleted."""
-    pace = Pace(seconds)
+    pace = Pace(seconds, context.shared.closing)
     while True:
         rows = await context.services.clusters.events(context.caller, workspace, cluster, limit=BATCH, after=after)
         for row in rows:
