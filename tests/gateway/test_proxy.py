@@ -16,7 +16,8 @@ import structlog
 from aiohttp import web
 
 from heliostat.domain.states import State
-from heliostat.gateway import GatewaySettings
+from heliostat.gateway import GatewaySettings, create_app
+from heliostat.gateway.upload import Message
 
 from .conftest import VIEWER
 from .support import (
@@ -433,3 +434,18 @@ class TestTimeouts:
         head.answer = never
         async with front.ask("GET", "/nodes") as answer:
             assert answer.status == 504
+
+
+async def test_it_can_be_served_alone(gatekeeper: FakeGatekeeper, settings: GatewaySettings) -> None:
+    """A server of its own starts and ends it by ASGI's lifespan messages."""
+    incoming = iter(["lifespan.startup", "lifespan.shutdown"])
+    sent: list[str] = []
+
+    async def receive() -> dict[str, str]:
+        return {"type": next(incoming)}
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+
+    await create_app(gatekeeper, settings)({"type": "lifespan"}, receive, send)
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
