@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from heliostat.api import streams
+from heliostat.api import end_streams, streams
 from heliostat.domain.records import Role
 
 from .support import House, frames
@@ -125,3 +125,17 @@ async def _open(house: House) -> None:
     async with asyncio.timeout(5):
         while not house.app.state.shared.open_streams:
             await asyncio.sleep(0.01)
+
+
+async def test_the_servers_end_ends_streams_at_once(house: House) -> None:
+    await house.create(start=False)
+    paths = [f"{house.clusters}/demo/watch", f"{house.clusters}/demo/events?follow=true"]
+    open_ones = [asyncio.create_task(house.admin.get(path)) for path in paths]
+    async with asyncio.timeout(5):
+        while house.app.state.shared.open_streams < len(paths):
+            await asyncio.sleep(0.01)
+    since = time.monotonic()
+    end_streams(house.app)
+    answers = await asyncio.wait_for(asyncio.gather(*open_ones), 5)
+    assert time.monotonic() - since < 1
+    assert all(kind != "gone" for answer in answers for kind, _ in frames(answer.text))

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from .errors import HeliostatError, Unavailable, Unreachable, of_problem
+from .errors import HeliostatError, NotFound, Unavailable, Unreachable, of_problem
 
 __all__ = [
-    "Deadline", "EventLines", "Reconnection", "Request", "ServerEvent", "Unavailable",
+    "Deadline", "EventLines", "NotFound", "Reconnection", "Request", "ServerEvent", "Unavailable",
     "delete", "get", "new_key", "passing", "patch", "pause", "post", "put", "read", "segment", "unreachable",
 ]  # fmt: skip
 
@@ -166,9 +166,12 @@ class Reconnection:
     def __init__(self) -> None:
         self._failures = 0
         self._since: float | None = None
+        self.ever_good = False
+        """What was there once and is not found any more is gone; what never was is an error."""
 
     def good(self) -> None:
         """Something came."""
+        self.ever_good = True
         self._failures, self._since = 0, None
 
     def bad(self, error: HeliostatError) -> None:

@@ -118,6 +118,10 @@ class AsyncClusters:
                             event = decode(Event, row.data)
                             last = event.id
                             yield event
+            except protocol.NotFound:
+                if connection.ever_good:
+                    return
+                raise
             except protocol.Unavailable as error:
                 connection.bad(error)
             await self._client.sleep(connection.pause)
@@ -141,6 +145,10 @@ class AsyncClusters:
                             yield self._cluster(row.data)
                         if clock.passed:
                             return
+            except protocol.NotFound:
+                if connection.ever_good:
+                    return
+                raise
             except protocol.Unavailable as error:
                 connection.bad(error)
             await self._client.sleep(clock.at_most(connection.pause))

@@ -117,6 +117,10 @@ class Clusters:
                             event = decode(Event, row.data)
                             last = event.id
                             yield event
+            except protocol.NotFound:
+                if connection.ever_good:
+                    return
+                raise
             except protocol.Unavailable as error:
                 connection.bad(error)
             self._client.sleep(connection.pause)
@@ -140,6 +144,10 @@ class Clusters:
                             yield self._cluster(row.data)
                         if clock.passed:
                             return
+            except protocol.NotFound:
+                if connection.ever_good:
+                    return
+                raise
             except protocol.Unavailable as error:
                 connection.bad(error)
             self._client.sleep(clock.at_most(connection.pause))
