@@ -14,7 +14,7 @@ import pytest
 
 from heliostat.engines.local import LocalEngine, LocalSettings
 from heliostat.testing.harness import threaded
-from tests.gateway.live import RELEASES, ray_environment
+from tests.environments import Ready
 
 from .sdk import Driver, Sdk, SdkError, until
 
@@ -38,9 +38,9 @@ print("from", len({node for node, _ in seen}), "nodes:", {text for _, text in se
 
 
 @pytest.fixture
-def client(driver: Driver) -> Iterator[tuple[Sdk, Path]]:
+def client(driver: Driver, ray_environments: Ready) -> Iterator[tuple[Sdk, Path]]:
     """The SDK on a server with the local engine, and the environment of its Ray."""
-    environment = ray_environment(RELEASES[RAY])
+    environment = ray_environments[RAY]
     with tempfile.TemporaryDirectory(prefix="hsemr") as folder:
         settings = LocalSettings(
             Path(folder) / "local", ready_environment=lambda release: environment if release.ray == RAY else None
