@@ -46,16 +46,18 @@ class Nodes:
     async def start(self, plan: InstancePlan, node: NodeRecord, head: NodeRecord, environment: Path) -> NodeRecord:
         """Start a node that was noted as launched; returns it with its process, or with the reason why it has none."""
         layout = self._world.layout
-        layout.ensure_temps(self._instance)
-        temp = layout.temps(self._instance) / node.temp
-        for folder in (temp, temp / "tmp", self._directory(node)):
-            folder.mkdir(mode=0o700, exist_ok=True)
-        node_spec(plan, node, head, self._folder, layout.temps(self._instance), self._world.base_environment).write()
         try:
+            layout.ensure_temps(self._instance)
+            temp = layout.temps(self._instance) / node.temp
+            for folder in (temp, temp / "tmp", self._directory(node)):
+                folder.mkdir(mode=0o700, exist_ok=True)
+            node_spec(
+                plan, node, head, self._folder, layout.temps(self._instance), self._world.base_environment
+            ).write()
             pid = await self._world.zygotes.start(environment, self._directory(node))
-        except HeliostatError as error:
+        except (HeliostatError, OSError) as error:
             log.warning("node cannot be started", node=node.node, cause=str(error))
-            return dataclasses.replace(node, message=error.message)
+            return dataclasses.replace(node, message=f"The node cannot be started: {error}")
         return dataclasses.replace(node, pid=pid, start_ticks=start_ticks(pid) or 0)
 
     def shim(self, node: NodeRecord) -> Shim | None:

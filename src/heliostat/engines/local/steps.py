@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -69,29 +69,32 @@ class Steps:
         self._owner = owner
 
     async def perform(self, steps: Sequence[Step]) -> None:
-        """Perform all steps; starts and ends of nodes go side by side."""
+        """Perform all steps; starts and ends of nodes go side by side, and all are tried before an error is raised."""
         self._note_starts([step.node for step in steps if isinstance(step, Start)])
-        async with asyncio.TaskGroup() as group:
-            for step in steps:
-                match step:
-                    case Prepare():
-                        self._owner.prepare()
-                    case AwaitTurn():
-                        self._owner.await_turn()
-                    case Add():
-                        self._add(step)
-                    case Start():
-                        group.create_task(self._start(step))
-                    case Replace():
-                        group.create_task(self._replace(step))
-                    case Revive():
-                        group.create_task(self._revive(step))
-                    case Retire():
-                        group.create_task(self._retire(step))
-                    case EndProcess():
-                        group.create_task(self._end(step.node))
-                    case Fail():
-                        group.create_task(self._fail(step))
+        work: list[Coroutine[None, None, None]] = []
+        for step in steps:
+            match step:
+                case Prepare():
+                    self._owner.prepare()
+                case AwaitTurn():
+                    self._owner.await_turn()
+                case Add():
+                    self._add(step)
+                case Start():
+                    work.append(self._start(step))
+                case Replace():
+                    work.append(self._replace(step))
+                case Revive():
+                    work.append(self._revive(step))
+                case Retire():
+                    work.append(self._retire(step))
+                case EndProcess():
+                    work.append(self._end(step.node))
+                case Fail():
+                    work.append(self._fail(step))
+        for result in await asyncio.gather(*work, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
 
     # --- beginnings ---------------------------------------------------------------------------------------------------
 

@@ -86,7 +86,8 @@ class Supervisor:
     @property
     def ended(self) -> bool:
         """Nothing of the instance is left."""
-        return self._task is not None and self._task.done() and not self._task.cancelled()
+        task = self._task
+        return task is not None and task.done() and not task.cancelled() and task.exception() is None
 
     def open(self) -> None:
         """Begin to watch."""
@@ -195,11 +196,15 @@ class Supervisor:
             plan=self._plan,
             record=self._record,
             seen={node.node: self._nodes.look(node) for node in launched},
-            environment_ready=releases(self._plan).keys() <= self._environments.keys(),
+            environment_ready=self._environments_ready(),
             environment_failure=self._environment_failure,
             turn=self._turn,
             now=self._world.now(),
         )
+
+    def _environments_ready(self) -> bool:
+        known = releases(self._plan).keys() <= self._environments.keys()
+        return known and all((path / "bin" / "python").exists() for path in set(self._environments.values()))
 
     def _watch_processes(self) -> None:
         for node in self._record.nodes:
@@ -232,6 +237,9 @@ class Supervisor:
                 left = await demolish(self._world, self._record.instance)
             except OSError as error:
                 left = f"files cannot be removed: {error}"
+            except Exception:  # the top of the task: what is not removed now must be tried again
+                log.exception("instance cannot be removed", instance=self._record.instance)
+                left = "internal error of the local engine; see the server's log"
             if not left:
                 break
             self._trouble = left
