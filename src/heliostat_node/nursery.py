@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import fcntl
 import importlib
 import json
 import logging
+import multiprocessing.util
 import os
 import runpy
 import selectors
@@ -22,6 +24,7 @@ import socket
 import subprocess
 import sys
 import traceback
+import types
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,8 +34,19 @@ from heliostat_node.features import features
 PR_SET_PDEATHSIG = 1
 TRAMPOLINE = Path(__file__).with_name("trampoline.py")
 
-SCRIPTS = ("ray/dashboard/agent.py", "ray/_private/runtime_env/agent/main.py", "ray/_private/log_monitor.py")
+SCRIPTS = (
+    "ray/dashboard/agent.py",
+    "ray/dashboard/dashboard.py",
+    "ray/_private/runtime_env/agent/main.py",
+    "ray/_private/log_monitor.py",
+)
 """Ends of the paths of what may be forked."""
+
+CHILD_CODE = ("from multiprocessing.spawn import", "from multiprocessing.forkserver import")
+"""Beginnings of what Python's multiprocessing runs for the dashboard's modules."""
+
+SETTINGS = (("ray.dashboard.consts", "DASHBOARD_METRIC_PORT"), ("ray.dashboard.head", "DASHBOARD_METRIC_PORT"))
+"""Whole numbers that Ray reads from a variable of that name when a module is imported."""
 
 MODULES = (
     "aiohttp.web",
@@ -41,11 +55,18 @@ MODULES = (
     "ray._private.process_watcher",
     "ray._private.runtime_env.agent.runtime_env_agent",
     "ray.dashboard.agent",
+    "ray.dashboard.dashboard",
     "ray.dashboard.http_server_agent",
+    "ray.dashboard.http_server_head",
 )
 
 AGENT_OPTIONS = ("--dashboard_agent_command=", "--runtime_env_agent_command=")
 """Options of the raylet that hold a command line."""
+
+MOST_DESCRIPTORS = 64
+
+FLAGS = ("-u", "-I", "-s", "-E")
+"""Options of Python that change nothing for a fork."""
 
 REQUEST_SECONDS = 10.0
 
@@ -82,9 +103,13 @@ def _wrap_option(word: str, start: str) -> str:
 
 
 def script(command: list[str]) -> int | None:
-    """Where the script stands in a command that may be forked; None for any other command."""
-    place = 2 if command[1:2] == ["-u"] else 1
-    if command[0] == sys.executable and place < len(command) and command[place].endswith(SCRIPTS):
+    """Where the script, or ``-c``, stands in a command that may be forked; None for any other command."""
+    if command[0] != sys.executable:
+        return None
+    place = next((index for index, word in enumerate(command) if index and word not in FLAGS), len(command))
+    if place < len(command) and command[place].endswith(SCRIPTS):
+        return place
+    if command[place : place + 1] == ["-c"] and command[place + 1].startswith(CHILD_CODE):
         return place
     return None
 
@@ -143,9 +168,9 @@ class Nursery:
         connection.settimeout(REQUEST_SECONDS)
         descriptors: list[int] = []
         try:
-            header, descriptors, _, _ = socket.recv_fds(connection, 8, 3)
+            header, descriptors, _, _ = socket.recv_fds(connection, 8, MOST_DESCRIPTORS)
             request = json.loads(_receive(connection, int.from_bytes(header, "big")))
-            if script(request["command"]) is None or len(descriptors) != 3:
+            if script(request["command"]) is None or len(descriptors) != len(request["descriptors"]):
                 connection.sendall(b"{}\n")
                 connection.close()
                 return
@@ -216,9 +241,7 @@ def _become(request: dict[str, Any], descriptors: list[int], parent: int) -> NoR
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        for place, descriptor in enumerate(descriptors):
-            os.dup2(descriptor, place)
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        _take(descriptors, request["descriptors"])
         os.chdir(request["directory"])
         os.environ.clear()
         os.environ.update(request["environment"])
@@ -227,7 +250,11 @@ def _become(request: dict[str, Any], descriptors: list[int], parent: int) -> NoR
         except Exception:  # noqa: BLE001  # a release that is not as expected: slower, but right
             traceback.print_exc()
             os.execvp(request["command"][0], request["command"])
-        runpy.run_path(sys.argv[0], run_name="__main__")
+        if sys.argv[0] == "-c":
+            sys.modules["__main__"] = types.ModuleType("__main__")
+            exec(sys.argv.pop(1), vars(sys.modules["__main__"]))  # as "python -c" does
+        else:
+            runpy.run_path(sys.argv[0], run_name="__main__")
         code = 0
     except SystemExit as end:
         code = end.code
@@ -242,6 +269,19 @@ def _become(request: dict[str, Any], descriptors: list[int], parent: int) -> NoR
             os._exit(code if isinstance(code, int) else 0 if code is None else 1)
 
 
+def _take(descriptors: list[int], places: list[int]) -> None:
+    """Have the received files, and no others, at the numbers that they had in the trampoline."""
+    above = max(*places, *descriptors) + 1
+    moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, above) for descriptor in descriptors]
+    for descriptor, place in zip(moved, places, strict=True):
+        os.dup2(descriptor, place)
+    start = 0
+    for place in sorted(places):
+        os.closerange(start, place)
+        start = place + 1
+    os.closerange(start, os.sysconf("SC_OPEN_MAX"))
+
+
 def _settle(request: dict[str, Any]) -> None:
     import psutil
     import ray._private.state
@@ -251,16 +291,36 @@ def _settle(request: dict[str, Any]) -> None:
     place = script(command)
     assert place is not None
     ray._raylet.Config.initialize("")
-    _set_title(f"ray::{Path(command[place]).parent.name}/{Path(command[place]).name}")
     package = str(Path(__file__).parents[1])
     sys.argv = command[place:]
-    sys.path[:] = [str(Path(command[place]).parent), *(path for path in sys.path if path != package)]
+    sys.path[:] = [path for path in sys.path if path != package]
+    if sys.argv[0] != "-c":
+        _set_title(f"ray::{Path(command[place]).parent.name}/{Path(command[place]).name}")
+        sys.path.insert(0, str(Path(command[place]).parent))
+    for module, name in SETTINGS:
+        if module in sys.modules and name in os.environ:
+            setattr(sys.modules[module], name, int(os.environ[name]))
+    if sys.argv[0].endswith("dashboard.py"):
+        _fork_children(request["socket"])
     logging.root.handlers.clear()
     if features(ray.__version__).drivers_go_astray:
         driver_patch.apply(ray._private.state)
     raylet = os.environ.get("RAY_RAYLET_PID")
     if raylet is not None:
         _claim_family(psutil, int(raylet), request["pid"])
+
+
+def _fork_children(path: str) -> None:
+    """The dashboard's modules are processes that multiprocessing starts by exec; have those forked as well."""
+    original = multiprocessing.util.spawnv_passfds
+
+    def spawnv_passfds(program: Any, arguments: Any, descriptors: Any) -> int:
+        command = [os.fsdecode(program), *map(os.fsdecode, arguments[1:])]
+        if script(command) is None:
+            return int(original(program, arguments, descriptors))
+        return int(original(program, wrapped(command, Path(path)), descriptors))
+
+    multiprocessing.util.spawnv_passfds = spawnv_passfds
 
 
 def _set_title(title: str) -> None:

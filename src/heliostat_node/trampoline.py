@@ -19,12 +19,20 @@ FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signa
 
 def main(path: str, command: list[str]) -> NoReturn:
     """Ask for the process, then be its shadow."""
-    request = {"command": command, "environment": dict(os.environ), "directory": os.getcwd(), "pid": os.getpid()}
+    descriptors = _inherited()
+    request = {
+        "command": command,
+        "environment": dict(os.environ),
+        "directory": os.getcwd(),
+        "descriptors": descriptors,
+        "socket": path,
+        "pid": os.getpid(),
+    }
     data = json.dumps(request).encode()
     try:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.connect(path)
-        socket.send_fds(connection, [len(data).to_bytes(8, "big")], [0, 1, 2])
+        socket.send_fds(connection, [len(data).to_bytes(8, "big")], descriptors)
         connection.sendall(data)
         answers = connection.makefile("r")
         pid = json.loads(answers.readline() or "{}").get("pid")
@@ -45,6 +53,18 @@ def main(path: str, command: list[str]) -> NoReturn:
             signal.signal(fatal, signal.SIG_DFL)
         os.kill(os.getpid(), fatal)
     os._exit(os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 1)
+
+
+def _inherited() -> list[int]:
+    """The files that this process was given: all that an exec would keep."""
+    given = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if os.get_inheritable(int(name)):
+                given.append(int(name))
+        except OSError:
+            continue
+    return sorted(given)
 
 
 def _pass_on(pid: int, number: int) -> None:

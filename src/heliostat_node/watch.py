@@ -26,7 +26,7 @@ CALM_SECONDS = 60.0
 """A helper that lived this long starts at the first back-off again."""
 
 STOP_SECONDS = 2.0
-"""What the raylet, and then the GCS, get after SIGTERM before SIGKILL."""
+"""What the raylet, and then a GCS that keeps state, get after SIGTERM before SIGKILL."""
 
 log = logging.getLogger("heliostat.watch")
 
@@ -122,8 +122,8 @@ def mourn(node: RayNode, reason: str) -> None:
 
 
 def stop(node: RayNode) -> None:
-    """End the node in order: the raylet first, which tells the GCS, then the GCS. The caller kills what is left."""
-    for kind in (RAYLET, GCS):
+    """End the node in order: the raylet, which tells the GCS, then a GCS that keeps state. The caller kills the rest."""
+    for kind in (RAYLET, GCS) if node.spec.gcs_storage_dir else (RAYLET,):
         process = node.process(kind)
         if process is not None and process.poll() is None:
             process.terminate()

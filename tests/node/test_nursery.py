@@ -125,6 +125,11 @@ def test_only_known_commands_are_wrapped() -> None:
     assert nursery.wrapped(agent, path) == [*prefix, *agent]
     for other in (["/other/python", *agent[1:]], [sys.executable, "-m", "ray"], ["gcs_server", "a b"]):
         assert nursery.wrapped(other, path) == other
+    module = "from multiprocessing.spawn import spawn_main; spawn_main(tracker_fd=1, pipe_handle=2)"
+    child = [sys.executable, "-I", "-c", module, "--multiprocessing-fork"]
+    assert nursery.wrapped(child, path) == [*prefix, *child]
+    for code in ("print()", "from multiprocessing.resource_tracker import main"):
+        assert nursery.wrapped([sys.executable, "-c", code], path) == [sys.executable, "-c", code]
     raylet = ["raylet", f"--dashboard_agent_command={subprocess.list2cmdline(agent)}", "--other=1"]
     expected = f"--dashboard_agent_command={subprocess.list2cmdline([*prefix, *agent])}"
     assert nursery.wrapped(raylet, path) == ["raylet", expected, "--other=1"]
