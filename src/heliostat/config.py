@@ -107,6 +107,9 @@ class EmrFile(_Strict):
     reads_per_second: float = Field(default=50, ge=0)
     """GET requests per key; 0 = no limit."""
     writes_per_second: float = Field(default=10, ge=0)
+    """The same for POST and DELETE."""
+    bearer_without_tls: bool = False
+    """Accept bearer tokens over plain http from other machines too, e.g. behind a proxy elsewhere that ends TLS."""
 
 
 class ConfigFile(_Strict):

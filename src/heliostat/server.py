@@ -118,7 +118,9 @@ class Server:
 def emr_settings(file: ConfigFile) -> emr.EmrSettings:
     """The EMR door's limits; 0 in the file means none."""
     return emr.EmrSettings(
-        reads_per_second=file.emr.reads_per_second or None, writes_per_second=file.emr.writes_per_second or None
+        reads_per_second=file.emr.reads_per_second or None,
+        writes_per_second=file.emr.writes_per_second or None,
+        bearer_without_tls=file.emr.bearer_without_tls,
     )
 
 
