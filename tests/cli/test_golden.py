@@ -84,3 +84,33 @@ def test_version_shows_both_sides(type_: Type) -> None:
     told = json.loads(type_("version", "-o", "json").out)
     assert told["server"] == {"version": "9.9.9", "api": "v1", "endpoint": "http://127.0.0.1:8600"}
     assert told["client"]["version"]
+
+
+class TestField:
+    @pytest.mark.parametrize(
+        ("path", "text"),
+        [
+            ("state", "Running"),
+            ("generation", "1"),
+            ("endpoints.job_url", "http://127.0.0.1:8600"),
+            ("spec.workers.0.name", "workers"),
+            ("spec.labels", '{"team": "vision"}'),
+            ("spec.head.gpu", "null"),
+        ],
+    )
+    def test_a_field_is_printed_bare(self, path: str, text: str, type_: Type) -> None:
+        answer = type_("cluster", "get", "training", "--field", path)
+        assert (answer.code, answer.out, answer.err) == (0, f"{text}\n", "")
+
+    @pytest.mark.parametrize("path", ["nothing", "state.more", "spec.workers.7.name", "spec.workers.name", ""])
+    def test_a_field_that_is_not_there(self, path: str, type_: Type) -> None:
+        answer = type_("cluster", "get", "training", "--field", path or ".")
+        assert (answer.code, answer.out) == (3, "")
+        assert "there is no field" in answer.err
+
+    def test_a_secret_field_needs_to_be_asked_for_twice(self, type_: Type) -> None:
+        words = ("cluster", "get", "training", "--field")
+        refused = type_(*words, "endpoints.submit_token")
+        assert (refused.code, refused.out) == (2, "")
+        assert type_(*words, "endpoints.submit_token", "--show-secrets").out == f"{fakes.TOKEN}\n"
+        assert fakes.TOKEN not in type_(*words, "endpoints").out

@@ -85,7 +85,7 @@ def test_a_terminal_sees_every_step_with_the_clock_running_on() -> None:
     board.show(STORY[4][1])
     clock.now += 2.0
     told = drawn(board, console)
-    assert told[0].split(maxsplit=1)[1] == "starting training     2.0 s 0 of 3 nodes up"
+    assert told[0].split(maxsplit=1)[1] == "starting training     2.0 s  0 of 3 nodes up"
     assert told[1].split() == ["✓", "environment", "30.5", "s", "ready"]
     assert told[2].split()[1:] == ["head", "2.5", "s"]
     assert told[3].split() == ["·", "workers"]

@@ -12,14 +12,17 @@ from .exits import ExitCode
 
 
 class Failure(click.ClickException):
-    """An error for the user. ``remedy`` is a command or a sentence that says what to do."""
+    """An error for the user. ``remedy`` is a command or a sentence that says what to do, ``context`` what came before."""
 
-    def __init__(self, message: str, *, code: ExitCode = ExitCode.FAILED, remedy: str = "") -> None:
+    def __init__(self, message: str, *, code: ExitCode = ExitCode.FAILED, remedy: str = "", context: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.remedy = remedy
+        self.context = context
 
     def show(self, file: IO[Any] | None = None) -> None:  # click's own signature
+        for line in self.context.splitlines():
+            click.echo(click.style(line, dim=True), file=file, err=True)
         lines = self.message.strip().splitlines() or ["unknown error"]
         click.echo(f"{click.style('error:', fg='red', bold=True)} {lines[0]}", file=file, err=True)
         for line in lines[1:]:

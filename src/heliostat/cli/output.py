@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,10 @@ STATE_COLOURS = {
     "Error": "red", "failed": "red", "exited": "red", "warning": "yellow",
     "Stopped": "bright_black", "absent": "bright_black", "revoked": "bright_black", "expired": "bright_black",
 }  # fmt: skip
+
+
+SECRETS = frozenset({"submit_token"})
+"""Fields that are shown only when asked for."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ def first_line(text: str) -> str:
     return text.strip().splitlines()[0] if text.strip() else ""
 
 
-def without_secrets(document: Mapping[str, Any], hide: Sequence[str] = ("submit_token",)) -> dict[str, Any]:
+def without_secrets(document: Mapping[str, Any], hide: Collection[str] = SECRETS) -> dict[str, Any]:
     """A copy in which the named keys, at any depth, are null."""
 
     def cleaned(value: Any) -> Any:
@@ -151,3 +155,23 @@ def without_secrets(document: Mapping[str, Any], hide: Sequence[str] = ("submit_
 
     found: dict[str, Any] = cleaned(document)
     return found
+
+
+def value(document: Mapping[str, Any], path: str, *, show_secrets: bool) -> str:
+    """One field of a document as bare text: ``endpoints.job_url``, ``spec.workers.0.name``. Raises Failure."""
+    from .exits import ExitCode
+    from .failures import Failure
+
+    found: Any = document
+    for part in path.split("."):
+        rows = {str(index): row for index, row in enumerate(found)} if isinstance(found, list) else found
+        inside = rows if isinstance(rows, Mapping) else {}
+        if part not in inside:
+            there = f"there are: {', '.join(inside)}" if inside else "it holds no fields"
+            raise Failure(f"there is no field {part!r} in {path!r}; {there}", code=ExitCode.NOT_FOUND)
+        if part in SECRETS and not show_secrets:
+            raise Failure(f"{path} is a secret", code=ExitCode.USAGE, remedy="add --show-secrets to print it")
+        found = inside[part]
+    if isinstance(found, Mapping) and not show_secrets:
+        found = without_secrets(found)
+    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)

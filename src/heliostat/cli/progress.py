@@ -24,6 +24,7 @@ STEPS = ("queued", "environment", "head", "workers")
 """In this order; head and workers overlap. ``up`` is their end and ``failed`` is told by the message."""
 MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "waiting": ("·", "dim")}
 """A sign and its colour; what is going on has a spinner."""
+SETTLED = {"Running": "done", "Stopped": "done", "Error": "failed"}
 SILENCE_SECONDS = 15.0
 """A pipe hears of a step that is still going on this often."""
 
@@ -184,7 +185,7 @@ class LiveBoard(NoBoard):
         now = self._clock()
         info = self._info
         told = lines(info, now - self._heard) if info is not None else []
-        steps = _grid(5)
+        steps = _grid(5, 11, 7)
         for line in told if any(line.state != "waiting" for line in told) else []:
             mark = MARKS.get(line.state)
             style = "dim" if line.state == "waiting" else ""
@@ -193,18 +194,19 @@ class LiveBoard(NoBoard):
                 Text(*mark) if mark else self._spinner,
                 Text(line.step, style),
                 Text(elapsed, style),
-                Text(line.detail, "dim"),
+                Text(f" {line.detail}", "dim"),
             )
         words = ""
         if info is not None:
             words = count(info) if info.state in ("Starting", "Running") else info.state.lower()
         style = {"Running": "green", "Error": "red"}.get(info.state if info is not None else "", "")
-        head = _grid(3)
+        head = _grid(3, 11, 9)
+        mark = self._mark or MARKS.get(SETTLED.get(info.state, "") if info is not None else "")
         head.add_row(
-            Text(*self._mark) if self._mark else self._spinner,
+            Text(*mark) if mark else self._spinner,
             Text(self._title),
             Text(seconds(now - self._began)),
-            Text.assemble((words, style), "  " if words and self._note else "", (self._note, "dim")),
+            Text.assemble(" ", (words, style), "  " if words and self._note else "", (self._note, "dim")),
         )
         whole = Table.grid()
         whole.add_row(head)
@@ -212,13 +214,13 @@ class LiveBoard(NoBoard):
         return whole
 
 
-def _grid(indent: int) -> Any:  # a rich Table
-    """Mark, name, time, words."""
+def _grid(indent: int, title: int, elapsed: int) -> Any:  # a rich Table
+    """Mark, name, time, words: columns at least so wide."""
     from rich.table import Table
 
     grid = Table.grid(padding=(0, 1, 0, 0))
     grid.add_column(width=indent, justify="right")
-    grid.add_column(min_width=15 - indent)
-    grid.add_column(min_width=9, justify="right")
+    grid.add_column(min_width=title)
+    grid.add_column(min_width=elapsed, justify="right")
     grid.add_column(overflow="ellipsis", no_wrap=True)
     return grid

@@ -122,24 +122,31 @@ def list_clusters(app: App, /, state: str | None, name: str | None, limit: int |
         heliostat cluster get training
         heliostat cluster get training --watch
         heliostat cluster get training -o yaml > training.yaml
-        heliostat cluster get training -o json --show-secrets | jq -r .endpoints.submit_token
+        heliostat cluster get training --field endpoints.job_url
+        heliostat cluster get training --field endpoints.submit_token --show-secrets
     """,
 )
 @pass_name("cluster")
 @click.option("-w", "--watch", is_flag=True, help="Go on, and show what changes.")
+@click.option("--field", metavar="PATH", help="Print this field of the JSON alone, e.g. endpoints.job_url.")
 @click.option("--show-secrets", is_flag=True, help="Print the submit token.")
 @shared_options
 @pass_app
-def get(app: App, /, cluster: str, watch: bool, show_secrets: bool) -> None:
+def get(app: App, /, cluster: str, watch: bool, field: str | None, show_secrets: bool) -> None:
     """Show one cluster with its addresses.
 
     The dashboard link opens without a password and is good for an hour. Its submit token stays hidden (null in JSON and
     YAML) unless --show-secrets is given.
     """
+    from ..output import value
     from ..watching import follow_cluster
 
+    if watch and field:
+        raise click.UsageError("--field is for a single look, without --watch")
     with app.client() as client:
-        if watch:
+        if field:
+            click.echo(value(client.clusters.get(cluster).info.raw, field, show_secrets=show_secrets))
+        elif watch:
             follow_cluster(app, client, cluster, show_secrets=show_secrets)
         else:
             _print(app, client.clusters.get(cluster).info, show_secrets=show_secrets)

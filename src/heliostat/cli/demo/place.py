@@ -114,7 +114,7 @@ class Place:
             with contextlib.suppress(OSError):  # it holds environments, or was never made
                 folder.rmdir()
 
-    def log_tail(self, lines: int = 15) -> str:
+    def log_tail(self, lines: int = 8) -> str:
         try:
             return "\n".join(self.log.read_text(errors="replace").rstrip().splitlines()[-lines:])
         except OSError:

@@ -81,9 +81,9 @@ class DemoServer:
             raise self.failure(f"the server ended by itself{f' with code {code}' if code is not None else ''}")
 
     def failure(self, message: str) -> Failure:
-        """The message with the end of the server's log."""
+        """The message after the end of the server's log."""
         tail = self.place.log_tail()
-        return Failure(f"{message}\nthe server's log ends with:\n{tail}" if tail else message)
+        return Failure(message, context=f"the server's log ends with:\n{tail}" if tail else "")
 
     def stop(self) -> None:
         """End it: politely, then by force."""

@@ -130,7 +130,7 @@ class Demo:
     def _cluster(self) -> ClusterInfo:
         client, server = self._parts()
         made = client.clusters.create(NAME, workers=WORKERS, cpu=1, memory="1Gi", release=self.release or "")
-        with board(self.app, f"{'cluster':<12}", f"1 head, {WORKERS} workers, {made.release}") as shown:
+        with board(self.app, "cluster", f"1 head, {WORKERS} workers, {made.release}") as shown:
             return arrive(client, made.id, "Running", shown, timeout=self.timeout, check=server.check)
 
     def _usable(self, client: Client) -> str:
@@ -214,7 +214,7 @@ class Demo:
             say(f"\n  all of it took {total}. Go on with:\n")
             again = "make demo KEEP=1" if "MAKELEVEL" in os.environ else f"{program()} demo --keep"
             rows = (
-                (again, "the same, and the cluster and its dashboard stay"),
+                (again, "the same, but cluster and dashboard stay"),
                 (f"{program()} serve", "your own server"),
                 (f"{program()} cluster create mine --workers 2", "in another terminal: your own cluster"),
             )
@@ -223,16 +223,15 @@ class Demo:
                 say(f"    {command:<{width}}   {click.style(meaning, dim=True)}")
             return
         self.place.write(replace(self.server.note, kept=True))
-        token = f"$({program()} cluster get {NAME} -o json --show-secrets | jq -r .endpoints.submit_token)"
+        token = f"$({program()} cluster get {NAME} --show-secrets --field endpoints.submit_token)"
         say(f"  up after {total}, and it goes on. Try:\n")
         say(f"    export HELIOSTAT_HOME={shlex.quote(str(self.place.root))}")
         say(f"    {program()} cluster get {NAME}")
         say(f"    {program()} cluster nodes {NAME} --watch")
         say(f"    {program()} cluster why {NAME}")
         say(f"    ray job submit --address {self.server.endpoint} \\")
-        say(
-            f"      --headers '{{\"ray-token\": \"'{token}'\"}}' -- python -c 'import ray; print(ray.cluster_resources())'"
-        )
+        say(f'      --headers "{{\\"ray-token\\": \\"{token}\\"}}" \\')
+        say("      -- python -c 'import ray; ray.init(); print(ray.cluster_resources())'")
         say("\n  and end it with:\n")
         say(f"    {program()} demo --stop")
 
