@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 USAGE = "usage: bootstrap.py zygote | bootstrap.py node <directory>"
@@ -23,15 +24,14 @@ def isolate() -> None:
     if sys.flags.isolated and not foreign:
         return
     environment = {name: value for name, value in os.environ.items() if name not in foreign}
-    command = [sys.executable, "-I", os.path.abspath(__file__), *sys.argv[1:]]
+    command = [sys.executable, "-I", str(Path(__file__).resolve()), *sys.argv[1:]]
     os.execve(sys.executable, command, environment)
 
 
 def main(arguments: list[str]) -> NoReturn:
     """Run one of the two modes; exit status 2 for wrong arguments."""
     isolate()
-    package = os.path.dirname(os.path.abspath(__file__))
-    sys.path.insert(0, os.path.dirname(package))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     from heliostat_node.environment import import_environment
 
     os.environ.update(import_environment())

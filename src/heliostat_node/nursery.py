@@ -79,8 +79,13 @@ def preload() -> None:
     try:
         for module in MODULES:
             importlib.import_module(module)
+        import ray._raylet
         import ray.dashboard.utils
 
+        if not hasattr(ray._raylet, "setproctitle"):
+            importlib.import_module(
+                "setproctitle"
+            ).getproctitle()  # finds its memory while the environment is untouched
         ray.dashboard.utils.get_all_modules(ray.dashboard.utils.DashboardAgentModule)
     except ImportError:
         log.warning("not all helpers can be imported beforehand", exc_info=True)
@@ -283,7 +288,6 @@ def _take(descriptors: list[int], places: list[int]) -> None:
 
 
 def _settle(request: dict[str, Any]) -> None:
-    import psutil
     import ray._private.state
     import ray._raylet
 
@@ -307,7 +311,7 @@ def _settle(request: dict[str, Any]) -> None:
         driver_patch.apply(ray._private.state)
     raylet = os.environ.get("RAY_RAYLET_PID")
     if raylet is not None:
-        _claim_family(psutil, int(raylet), request["pid"])
+        _claim_family(importlib.import_module("psutil"), int(raylet), request["pid"])
 
 
 def _fork_children(path: str) -> None:
@@ -320,7 +324,7 @@ def _fork_children(path: str) -> None:
             return int(original(program, arguments, descriptors))
         return int(original(program, wrapped(command, Path(path)), descriptors))
 
-    multiprocessing.util.spawnv_passfds = spawnv_passfds
+    vars(multiprocessing.util)[spawnv_passfds.__name__] = spawnv_passfds
 
 
 def _set_title(title: str) -> None:

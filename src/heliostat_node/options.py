@@ -205,12 +205,10 @@ def parse_ray_start_params(text: str, kind: str | None = None) -> dict[str, Any]
         seen.add(name)
         if option.head_only and kind == "worker":
             raise ValueError(f"--{name} is an option of the head node only.")
-        if value is _ALONE:
-            if not option.flag:
-                raise ValueError(f"--{name} needs a value: {option.kind}.")
-            value = True
+        if value is _ALONE and not option.flag:
+            raise ValueError(f"--{name} needs a value: {option.kind}.")
         try:
-            converted = option.convert(value)
+            converted = option.convert(True if value is _ALONE else value)
         except (ValueError, OverflowError, RecursionError):
             raise ValueError(f"--{name} must be {option.kind}.") from None
         if option.parameter:

@@ -47,8 +47,8 @@ class Process:
 def table() -> dict[int, Process]:
     """All processes of this machine that can be read, by pid."""
     result = {}
-    for name in os.listdir(PROC):
-        if name.isdigit() and (process := read(int(name))) is not None:
+    for entry in PROC.iterdir():
+        if entry.name.isdigit() and (process := read(int(entry.name))) is not None:
             result[process.pid] = process
     return result
 

@@ -130,7 +130,7 @@ def replace_json(path: Path, value: object) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         json.dump(value, file)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def start_ticks(pid: int) -> int | None:

@@ -23,7 +23,7 @@ def main(path: str, command: list[str]) -> NoReturn:
     request = {
         "command": command,
         "environment": dict(os.environ),
-        "directory": os.getcwd(),
+        "directory": os.getcwd(),  # noqa: PTH109  # pathlib is slow to import
         "descriptors": descriptors,
         "socket": path,
         "pid": os.getpid(),
@@ -58,7 +58,7 @@ def main(path: str, command: list[str]) -> NoReturn:
 def _inherited() -> list[int]:
     """The files that this process was given: all that an exec would keep."""
     given = []
-    for name in os.listdir("/proc/self/fd"):
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208  # as above
         try:
             if os.get_inheritable(int(name)):
                 given.append(int(name))

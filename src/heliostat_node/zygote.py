@@ -16,6 +16,7 @@ import selectors
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 from heliostat_node import nursery, processes, shim
@@ -73,7 +74,7 @@ class Zygote:
         match request:
             case {"op": "ping"}:
                 return {"id": identity, "ray": shim.ray_version(), "python": platform.python_version()}
-            case {"op": "start", "directory": str(directory)} if os.path.isdir(directory):
+            case {"op": "start", "directory": str(directory)} if Path(directory).is_dir():
                 try:
                     return {"id": identity, "pid": self._fork(directory)}
                 except OSError as error:
@@ -101,7 +102,7 @@ def serve(descriptor: int) -> None:
     nursery.preload()
     gc.collect()
     gc.freeze()
-    if len(os.listdir("/proc/self/task")) != 1:
+    if len(list(Path("/proc/self/task").iterdir())) != 1:
         sys.exit("Importing Ray started a thread, so forking is not safe; use 'bootstrap.py node' for this release.")
     with socket.socket(fileno=os.dup(descriptor)) as control:
         Zygote(control).serve()

@@ -277,9 +277,9 @@ def listeners(pids: set[int]) -> list[Listener]:
 def _sockets(pid: int) -> set[int]:
     inodes = set()
     with contextlib.suppress(OSError):
-        for name in os.listdir(f"/proc/{pid}/fd"):
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):
-                target = os.readlink(f"/proc/{pid}/fd/{name}")
+                target = str(entry.readlink())
                 if target.startswith("socket:["):
                     inodes.add(int(target[8:-1]))
     return inodes

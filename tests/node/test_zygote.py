@@ -39,7 +39,7 @@ def test_it_is_single_threaded_and_holds_no_files(zygote: Zygote) -> None:
     zygote.ask(op="ping")
     process = Path("/proc", str(zygote.process.pid))
     assert len(list((process / "task").iterdir())) == 1
-    targets = [os.readlink(entry) for entry in (process / "fd").iterdir()]
+    targets = [str(entry.readlink()) for entry in (process / "fd").iterdir()]
     assert not [target for target in targets if "/ray" in target]
 
 
