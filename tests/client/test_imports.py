@@ -42,3 +42,14 @@ def test_every_public_name_is_there() -> None:
     assert heliostat.Cluster is heliostat.client.Cluster
     with pytest.raises(AttributeError, match="nothing_like_this"):
         heliostat.nothing_like_this  # noqa: B018
+
+
+def test_a_client_does_not_load_httpxs_own_command_line() -> None:
+    there = loaded("import heliostat; heliostat.Client('http://127.0.0.1:1', 'hlt_x')")
+    assert "httpx" in there
+    assert not there & {"rich", "click", "pygments"}
+
+
+def test_httpx_is_whole_for_others() -> None:
+    assert "httpx._main" not in loaded("import heliostat; heliostat.Client; import httpx; httpx.get, httpx.AsyncClient")
+    assert "httpx._main" in loaded("import httpx; import heliostat; heliostat.Client")

@@ -10,10 +10,9 @@ import time
 from collections.abc import Generator
 from typing import Any
 
-import httpx
-
 from ..credentials import Credentials
 from ..errors import HeliostatError, RequestTimeout, Unavailable, of_problem
+from ..http import httpx
 from ..protocol import EventLines, Request, ServerEvent, passing, pause, read, unreachable
 
 
@@ -24,12 +23,11 @@ class Transport:
         self.endpoint = credentials.endpoint
         self._retries = retries
         self._timeout = timeout
-        verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=credentials.ca) if credentials.ca else True
         self._http = httpx.Client(
             base_url=credentials.endpoint,
             headers={"authorization": f"Bearer {credentials.token}", "user-agent": agent, "accept": "application/json"},
             timeout=timeout,
-            verify=verify,
+            verify=_trust(credentials),
         )
 
     def send(self, request: Request) -> Any:
@@ -87,3 +85,10 @@ class Transport:
         if isinstance(error, httpx.TimeoutException):
             return RequestTimeout(f"{self.endpoint} did not answer in {self._timeout:g} s")
         return Unavailable(f"the connection to {self.endpoint} broke: {error}")
+
+
+def _trust(credentials: Credentials) -> ssl.SSLContext | bool:
+    """Whom to trust; for plain http nothing is loaded, since there are no certificates (redirects are not followed)."""
+    if not credentials.endpoint.lower().startswith("https:"):
+        return False
+    return ssl.create_default_context(cafile=credentials.ca) if credentials.ca else True
