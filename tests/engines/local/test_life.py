@@ -168,10 +168,11 @@ class TestHead:
         seen = await up(lab, wanted)
         for _ in range(lab.settings.head_tries):
             kill(of_kind(seen, "head")[0])
+            restarts = of_kind(seen, "head")[0].restarts
             await until(
                 lab.engine,
                 wanted.instance,
-                lambda seen: of_kind(seen, "head")[0].state in (NodeState.PENDING, NodeState.STARTING),
+                lambda now, before=restarts: of_kind(now, "head")[0].restarts > before,  # type: ignore[misc]
                 "the loss is noted",
             )
             clock.advance(10)
@@ -404,6 +405,20 @@ class TestAdoption:
         assert [node.state for node in seen.nodes] == [NodeState.EXITED] * 2
         after = await up(lab, wanted)
         assert of_kind(after, "head")[0].restarts == 1
+
+    async def test_a_start_has_its_whole_time_again_under_a_new_server(self, fast: tuple[Lab, FastClock]) -> None:
+        lab, clock = fast
+        wanted = with_workers(plan(workers=1), "hang")
+        await lab.engine.apply(wanted)
+        await until(lab.engine, wanted.instance, lambda seen: seen.head_ready, "the head is there")
+        await lab.engine.close()
+        clock.advance(lab.settings.start_deadline.total_seconds() + 1)
+        await lab.open()
+        await lab.engine.apply(wanted)
+        await asyncio.sleep(0.3)
+        assert (await lab.engine.observe(wanted.instance)).failure is None
+        clock.advance(lab.settings.start_deadline.total_seconds() + 1)
+        assert "not up within" in await failed(lab, wanted)
 
     async def test_a_failed_instance_stays_failed(self, lab: Lab) -> None:
         wanted = dataclasses.replace(plan(workers=1), release=WITHOUT_STORAGE)

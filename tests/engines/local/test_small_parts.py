@@ -122,7 +122,9 @@ class TestLayout:
             (layout.state / "i" / name / "deep").mkdir(parents=True)
         (layout.state / "t" / "deadbeef").mkdir()
         (layout._short / "deadbeef").symlink_to(layout.state / "t" / "deadbeef")
+        (layout._short / "another").symlink_to("/somebody/else/t/another")
         layout.sweep()
+        (layout._short / "another").unlink()
         assert layout.instances() == [INSTANCE]
         assert [entry.name for entry in (layout.state / "i").iterdir()] == [INSTANCE]
         assert [entry.name for entry in (layout.state / "t").iterdir()] == [layout.temps(INSTANCE).name]

@@ -99,6 +99,7 @@ class LocalEngine:
             await self._world.zygotes.close()
             self._world.exits.close()
         await self._health.close()
+        self._layout.tidy()
         self._lock.release()
 
     async def apply(self, plan: InstancePlan) -> None:

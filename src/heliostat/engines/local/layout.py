@@ -74,15 +74,19 @@ class Layout:
             if entry.name.startswith((_COMING, _GOING)):
                 shutil.rmtree(entry, ignore_errors=True)
         wanted = {_hash(instance) for instance in self.instances()}
-        folders = [self._temps] if self._direct else [self._temps, self._short]
-        for folder in folders:
-            for entry in list(folder.iterdir()):
-                if entry.name in wanted:
-                    continue
-                if entry.is_symlink():
-                    entry.unlink(missing_ok=True)
-                else:
-                    shutil.rmtree(entry, ignore_errors=True)
+        for entry in list(self._temps.iterdir()):
+            if entry.name not in wanted:
+                shutil.rmtree(entry, ignore_errors=True)
+        for entry in [] if self._direct else list(self._short.iterdir()):
+            ours = entry.is_symlink() and entry.readlink().parent == self._temps
+            if ours and entry.name not in wanted:
+                entry.unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        """Remove the folder of short names when nothing is in it. It is made again when it is needed."""
+        if not self._direct:
+            with contextlib.suppress(OSError):
+                self._short.rmdir()
 
     def instances(self) -> list[InstanceId]:
         """Every instance that has a folder."""

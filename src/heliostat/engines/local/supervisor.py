@@ -90,8 +90,10 @@ class Supervisor:
         return task is not None and task.done() and not task.cancelled() and task.exception() is None
 
     def open(self) -> None:
-        """Begin to watch."""
+        """Begin to watch. A start that an earlier server began gets the whole time again: that one may be long gone."""
         self._note_orphans()
+        if self._record.started_at and not self._record.up_at:
+            self.save(dataclasses.replace(self._record, started_at=self._world.now()))
         self._task = asyncio.create_task(self._run(), name=f"supervisor-{self._record.instance}")
 
     async def close(self) -> None:
