@@ -4,4 +4,15 @@ Standard library and Ray only: this package is put beside an arbitrary Ray relea
 and must never pull a dependency of the control plane into it. It knows nothing of clusters, users or stores. The control
 plane speaks to it in three ways, all defined in :mod:`heliostat_node.protocol`: a ``NodeSpec`` file that it is given, a
 ``NodeStatus`` file that it keeps, and one line of JSON per request to the zygote.
+
+::
+
+    bootstrap -> zygote (one per environment, Ray imported)
+                   | fork
+                   +-> shim (one per node: session leader, child subreaper)
+                         |- gcs_server (head), raylet -> trampolines of the two agents, workers
+                         |- dashboard, monitor, log monitor, client server; restarted when they end
+                         +- nursery (a clean copy of the shim) -> the processes behind the trampolines
+
+``environment``, ``features``, ``options``, ``processes`` and ``protocol`` import no Ray and serve the control plane too.
 """

@@ -6,6 +6,9 @@ A node lives in one directory, and everything about it can be read there after a
 ``status.json``  how far it has come (:class:`NodeStatus`), replaced by rename at every change, written by the shim alone
 ``shim.log``     the shim's and the launcher's own output, for people
 ``token``        Ray's authentication token of the instance, mode 0600 (absent where the release has none)
+``shim.lock``    held (flock) by the shim for its whole life, so that a node is never started twice
+
+A shim that cannot even read its spec, or finds the lock taken, ends without touching ``status.json``; ``shim.log`` has why.
 """
 
 from __future__ import annotations
@@ -121,7 +124,8 @@ class NodeStatus:
 #   {"id": 1, "op": "start", "directory": "<node directory with spec.json>"}   -> {"id": 1, "pid": 4711}
 #   {"id": 2, "op": "ping"}                                                     -> {"id": 2, "ray": "2.60.0", "python": "3.11.7"}
 # A failure is {"id": N, "error": "sentence"}. End of file ends the zygote; nodes that it forked live on.
-# ``bootstrap.py node <directory>`` is the same shim without a zygote (exec, about a second slower).
+# ``bootstrap.py node <directory>`` is the same shim without a zygote: by exec, and its helpers too, so several CPU seconds
+# slower. The copy of this package must stay where it is for as long as nodes that were started from it live.
 
 
 def replace_json(path: Path, value: object) -> None:
