@@ -133,7 +133,11 @@ def test_lists_go_over_pages(client: heliostat.Client, name: str) -> None:
     assert [row.id for row in client.clusters.list(name=name)] == made[::-1]
     assert [row.id for row in client.clusters.list(name=name, limit=2)] == made[:2:-1]
     assert [row.id for row in client.clusters.list(name=name, state="Running")] == []
-    assert next(iter(client.clusters.list(name=name))).info.findings is None
+    listed = next(iter(client.clusters.list(name=name)))
+    assert listed.info.findings is None
+    with pytest.raises(NotRunning, match="refresh"):
+        _ = listed.job_url
+    assert "env" in listed.refresh().spec["head"]
 
 
 def test_watch_and_follow_see_what_happens(client: heliostat.Client, name: str) -> None:

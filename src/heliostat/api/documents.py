@@ -38,8 +38,10 @@ class _Written:
 
     cluster: Cluster
     instance: Instance | None
-    head: bytes
+    full: bytes
     """The object without its last fields and its closing brace."""
+    listed: bytes
+    """The same for lists."""
     run: bytes | None
     """The field ``instance``; None while it must be written each time, since a step is going on."""
 
@@ -55,28 +57,36 @@ class Documents:
         self._services = services
         self._kept: dict[ClusterId, _Written] = {}
 
-    def cluster(self, caller: Caller, view: ClusterView, *, findings: bool = True) -> orjson.Fragment:
-        """A cluster as ``caller`` may see it. ``findings`` are left out of lists, where they were not asked for."""
+    def cluster(self, caller: Caller, view: ClusterView) -> orjson.Fragment:
+        """A cluster as ``caller`` may see it, with its addresses and findings."""
         written = self._written(view.cluster, view.instance)
-        parts = [
-            written.head,
-            b',"instance":',
-            written.run or orjson.dumps(self._instance(view.instance)),
-            b',"endpoints":',
-            self._endpoints(caller, view),
-        ]
-        if findings:
-            rows = [{"path": row.path, "verdict": row.verdict, "message": row.message} for row in view.findings]
-            parts += [b',"findings":', orjson.dumps(rows)]
-        return orjson.Fragment(b"".join((*parts, b"}")))
+        rows = [{"path": row.path, "verdict": row.verdict, "message": row.message} for row in view.findings]
+        fields = (b',"endpoints":', self._endpoints(caller, view), b',"findings":', orjson.dumps(rows))
+        return self._whole(written, written.full, fields)
+
+    def listed(self, view: ClusterView) -> orjson.Fragment:
+        """A cluster in a list, without what may be or hold a secret: addresses, environment variables, options of Ray,
+        the place of its state."""
+        written = self._written(view.cluster, view.instance)
+        return self._whole(written, written.listed, ())
+
+    def _whole(self, written: _Written, head: bytes, fields: Sequence[bytes]) -> orjson.Fragment:
+        run = written.run or orjson.dumps(self._instance(written.instance))
+        return orjson.Fragment(b"".join((head, b',"instance":', run, *fields, b"}")))
 
     def _written(self, cluster: Cluster, instance: Instance | None) -> _Written:
         kept = self._kept.get(cluster.id)
         if kept is not None and kept.cluster is cluster and kept.instance is instance:
             return kept
         busy = instance is not None and any(_goes_on(row) for row in instance.progress)
-        run = None if busy else orjson.dumps(self._instance(instance))
-        written = _Written(cluster, instance, orjson.dumps(_head(cluster))[:-1], run)
+        spec = spec_document(cluster.spec)
+        written = _Written(
+            cluster,
+            instance,
+            full=orjson.dumps(_head(cluster, spec))[:-1],
+            listed=orjson.dumps(_head(cluster, _without_secrets(spec)))[:-1],
+            run=None if busy else orjson.dumps(self._instance(instance)),
+        )
         if len(self._kept) >= _KEPT:
             self._kept.pop(next(iter(self._kept)))
         self._kept[cluster.id] = written
@@ -104,7 +114,7 @@ class Documents:
         }
 
 
-def _head(cluster: Cluster) -> Document:
+def _head(cluster: Cluster, document: Document) -> Document:
     spec = cluster.spec
     return {
         "id": cluster.id,
@@ -117,7 +127,7 @@ def _head(cluster: Cluster) -> Document:
         "generation": cluster.generation,
         "modified": cluster.modified,
         "release": spec.release,
-        "spec": spec_document(spec),
+        "spec": document,
         "creator": cluster.creator_name,
         "modifier": cluster.modifier_name,
         "created_at": moment(cluster.created_at),
@@ -164,6 +174,16 @@ def spec_document(spec: ClusterSpec) -> Document:
         "volumes": list(spec.volumes),
         "labels": dict(spec.labels),
     }
+
+
+def _without_secrets(spec: Document) -> Document:
+    """A definition for lists: users put secrets into these fields, even where others than they can read them."""
+
+    def open_part(shape: Document) -> Document:
+        return {name: value for name, value in shape.items() if name not in ("env", "ray_start_params")}
+
+    listed = {name: value for name, value in spec.items() if name != "fault_tolerance"}
+    return listed | {"head": open_part(spec["head"]), "workers": [open_part(group) for group in spec["workers"]]}
 
 
 def _shape(spec: ClusterSpec, shape: NodeShape, path: str) -> Document:

@@ -69,7 +69,7 @@ class ClusterFacts:
 
     @property
     def endpoints(self) -> Endpoints | None:
-        """None while the cluster is not running."""
+        """None while the cluster is not running, and when it comes from a list."""
         return self.info.endpoints
 
     @property
@@ -117,6 +117,8 @@ class ClusterFacts:
         return False
 
     def _endpoints(self) -> Endpoints:
+        if self.info.endpoints is None and self.info.findings is None:
+            raise NotRunning(f"cluster {self.name} comes from a list, which tells no addresses; refresh() it first")
         if self.info.endpoints is None:
             why = "" if self.message == "ok" else f": {self.message}"
             raise NotRunning(f"cluster {self.name} is {self.state}{why}; it has addresses while it is Running")

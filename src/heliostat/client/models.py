@@ -77,7 +77,7 @@ class ClusterInfo:
     """What runs is older than what is stored; stop and start it to apply the change."""
     release: str
     spec: Mapping[str, Any]
-    """The definition as JSON, in the form that create takes."""
+    """The definition as JSON, in the form that create takes (in lists: without what may hold secrets)."""
     creator: str
     created_at: datetime
     modified_at: datetime

@@ -23,22 +23,30 @@ class Problem(Answer):
     request_id: str
 
 
-class ShapeAnswer(Answer):
+class ShapeListed(Answer):
     cpu: str = Field(examples=["1"])
     memory: str = Field(examples=["2Gi"])
     gpu: str | None
     queue: str
-    env: dict[str, str]
-    ray_start_params: str
     release: str | None
 
 
-class WorkerGroupAnswer(ShapeAnswer):
+class ShapeAnswer(ShapeListed):
+    env: dict[str, str]
+    ray_start_params: str
+
+
+class WorkerGroupListed(ShapeListed):
     name: str
     replicas: int
     min_replicas: int | None
     max_replicas: int | None
     type: str
+
+
+class WorkerGroupAnswer(WorkerGroupListed):
+    env: dict[str, str]
+    ray_start_params: str
 
 
 class AutoscalingAnswer(Answer):
@@ -50,6 +58,20 @@ class FaultToleranceAnswer(Answer):
     enabled: bool
     redis_url: str
     redis_username: str
+
+
+class SpecListed(Answer):
+    """A definition without what may hold secrets."""
+
+    name: str
+    description: str
+    release: str
+    head: ShapeListed
+    workers: list[WorkerGroupListed]
+    autoscaling: AutoscalingAnswer
+    network_service: str | None
+    volumes: list[str]
+    labels: dict[str, str]
 
 
 class SpecAnswer(Answer):
@@ -103,9 +125,7 @@ class FindingAnswer(Answer):
     message: str
 
 
-class ClusterListed(Answer):
-    """A cluster in a list."""
-
+class _ClusterBase(Answer):
     id: str = Field(examples=["ray-0123456789abcdef"])
     workspace: str
     name: str
@@ -116,19 +136,25 @@ class ClusterListed(Answer):
     generation: int
     modified: bool = Field(description="What runs is older than what is stored; a restart applies the change.")
     release: str
-    spec: SpecAnswer
-    instance: InstanceAnswer | None
-    endpoints: EndpointsAnswer | None = Field(description="Only while it is Running.")
     creator: str
     modifier: str
     created_at: datetime
     modified_at: datetime
     started_at: datetime | None
+    instance: InstanceAnswer | None
 
 
-class ClusterAnswer(ClusterListed):
+class ClusterListed(_ClusterBase):
+    """A cluster in a list: without its addresses, findings, and what may hold secrets."""
+
+    spec: SpecListed
+
+
+class ClusterAnswer(_ClusterBase):
     """A cluster."""
 
+    spec: SpecAnswer
+    endpoints: EndpointsAnswer | None = Field(description="Only while it is Running.")
     findings: list[FindingAnswer]
 
 

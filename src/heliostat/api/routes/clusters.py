@@ -50,7 +50,7 @@ async def list_clusters(
     state: Annotated[list[State] | None, Query(description="Only these; may be given more than once.")] = None,
     name: Annotated[str | None, Query(max_length=64, description="Only names that contain this.")] = None,
 ) -> Response:
-    """Newest first."""
+    """Newest first. Addresses, findings and what may hold secrets are left out: get the one that you mean."""
     try:
         views = await here.services.clusters.list(
             here.caller,
@@ -65,7 +65,7 @@ async def list_clusters(
     page = views[:limit]
     return answer(
         {
-            "clusters": [here.documents.cluster(here.caller, view, findings=False) for view in page],
+            "clusters": [here.documents.listed(view) for view in page],
             "next_page_token": page[-1].cluster.id if len(views) > limit else None,
         }
     )

@@ -50,7 +50,10 @@ class AsyncClusters:
     async def list(
         self, *, state: str | None = None, name: str | None = None, limit: int | None = None
     ) -> AsyncGenerator[AsyncCluster, None]:
-        """Newest first, page by page; at most ``limit``. ``name`` is a part of the name. Findings are left out."""
+        """Newest first, page by page; at most ``limit``. ``name`` is a part of the name.
+
+        Addresses, findings and what may hold secrets (environment variables) are left out; ``refresh()`` tells them.
+        """
         path = await self._client.in_workspace("/clusters")
         left, token = limit, None
         while left is None or left > 0:

@@ -49,7 +49,10 @@ class Clusters:
     def list(
         self, *, state: str | None = None, name: str | None = None, limit: int | None = None
     ) -> Generator[Cluster, None, None]:
-        """Newest first, page by page; at most ``limit``. ``name`` is a part of the name. Findings are left out."""
+        """Newest first, page by page; at most ``limit``. ``name`` is a part of the name.
+
+        Addresses, findings and what may hold secrets (environment variables) are left out; ``refresh()`` tells them.
+        """
         path = self._client.in_workspace("/clusters")
         left, token = limit, None
         while left is None or left > 0:
