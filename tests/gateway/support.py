@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +20,8 @@ from heliostat.domain.records import Instance, Role
 from heliostat.domain.secret import Secret
 from heliostat.domain.spec import ClusterSpec, NodeShape
 from heliostat.domain.states import State
-from heliostat.gateway import Gateway
+from heliostat.gateway import Gateway, GatewaySettings
+from heliostat.gateway.decide import Allow, Answer, Reading, decide, read
 from heliostat.gateway.request import GatewayRequest
 from heliostat.services.access import Access, Route
 
@@ -34,6 +36,11 @@ RAY_TOKEN = "ray-secret-token"
 DOMAIN = "localhost:8600"
 HOST = f"c-{CLUSTER}.{DOMAIN}"
 ORIGIN = f"http://{HOST}"
+SETTINGS = GatewaySettings(domain=DOMAIN)
+ROOT = "127.0.0.1:8600"
+COOKIE = f"__Host-heliostat={SESSION}"
+PAGE = {"sec_fetch_mode": "navigate", "sec_fetch_dest": "document", "accept": "text/html,*/*;q=0.8"}
+"""Headers of a browser that shows a page, as :func:`request` takes them."""
 
 
 def access_to(
@@ -99,6 +106,21 @@ def request(
     return GatewayRequest(method, path.encode(), query, (("host", host), *named), websocket, "192.0.2.1")
 
 
+def decided(asked: GatewayRequest, access: Access | None, settings: GatewaySettings = SETTINGS) -> Allow | Answer:
+    reading = read(asked, settings)
+    return decide(reading, access, settings) if isinstance(reading, Reading) else reading
+
+
+def answer(asked: GatewayRequest, access: Access | None, settings: GatewaySettings = SETTINGS) -> Answer:
+    decision = decided(asked, access, settings)
+    assert isinstance(decision, Answer)
+    return decision
+
+
+def header(given: Answer, name: str) -> str | None:
+    return dict(given.headers).get(name)
+
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -139,3 +161,9 @@ class Front:
     def connect(self, target: str, headers: Mapping[str, str] | None = None, **options: Any) -> Any:
         named = {"Host": HOST, "ray-token": SUBMIT} if headers is None else {"Host": HOST, **headers}
         return self.session.ws_connect(self.url(target), headers=named, **options)
+
+
+async def eventually(condition: Callable[[], object], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)

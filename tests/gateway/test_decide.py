@@ -1,4 +1,4 @@
-"""The decision as tables: who, where, what, from which page, in which state of the cluster."""
+"""The decision as tables: who, where, what, in which state of the cluster."""
 
 from __future__ import annotations
 
@@ -11,48 +11,33 @@ from hypothesis import strategies as st
 from heliostat.domain.passes import Purpose
 from heliostat.domain.records import Role
 from heliostat.domain.states import State
-from heliostat.gateway import GatewaySettings
-from heliostat.gateway.decide import BROWSER_NAME, Allow, Answer, Reading, decide, read, session_cookie
+from heliostat.gateway.decide import BROWSER_NAME, Allow, Reading, decide, read
 from heliostat.gateway.request import GatewayRequest
-from heliostat.services.access import Access
 
 from .support import (
     API_TOKEN,
     CLUSTER,
-    DOMAIN,
+    COOKIE,
     HOST,
     LINK,
     ORIGIN,
+    PAGE,
     RAY_TOKEN,
+    ROOT,
     SESSION,
+    SETTINGS,
     SUBMIT,
     access_to,
+    answer,
+    decided,
+    header,
     request,
 )
 
-SETTINGS = GatewaySettings(domain=DOMAIN)
-ROOT = "127.0.0.1:8600"
-COOKIE = f"__Host-heliostat={SESSION}"
 IN_SESSION = access_to(purpose=Purpose.SESSION)
-PAGE = {"sec_fetch_mode": "navigate", "sec_fetch_dest": "document", "accept": "text/html,*/*;q=0.8"}
+SAME, SITE, CROSS, NONE = "same-origin", "same-site", "cross-site", "none"
+EVIL = "http://c-ray-bbbbbbbbbbbbbbbb.localhost:8600"
 
-
-def ask(asked: GatewayRequest, access: Access | None, settings: GatewaySettings = SETTINGS) -> Allow | Answer:
-    reading = read(asked, settings)
-    return decide(reading, access, settings) if isinstance(reading, Reading) else reading
-
-
-def answer(asked: GatewayRequest, access: Access | None, settings: GatewaySettings = SETTINGS) -> Answer:
-    decision = ask(asked, access, settings)
-    assert isinstance(decision, Answer)
-    return decision
-
-
-def header(given: Answer, name: str) -> str | None:
-    return dict(given.headers).get(name)
-
-
-# Who may do what ------------------------------------------------------------------------------------------------------
 
 VIEWER_MAY = [
     "/",
@@ -94,7 +79,7 @@ NOBODY_MAY = [
 @pytest.mark.parametrize("target", VIEWER_MAY)
 @pytest.mark.parametrize("role", list(Role))
 def test_everybody_with_a_role_may_look(role: Role, target: str) -> None:
-    assert isinstance(ask(request(target, ray_token=SUBMIT), access_to(role=role)), Allow)
+    assert isinstance(decided(request(target, ray_token=SUBMIT), access_to(role=role)), Allow)
 
 
 @pytest.mark.parametrize(("method", "target"), VIEWER_MAY_NOT)
@@ -104,7 +89,7 @@ def test_code_and_secrets_take_an_editor(method: str, target: str) -> None:
     assert (refused.status, refused.reason) == (403, "forbidden")
     assert "editor" in refused.body.decode()
     for role in (Role.EDITOR, Role.OWNER):
-        decision = ask(asked, access_to(role=role))
+        decision = decided(asked, access_to(role=role))
         assert isinstance(decision, Allow)
         assert decision.needs is Role.EDITOR
 
@@ -121,23 +106,20 @@ def test_some_things_nobody_may(method: str, target: str, host_form: bool) -> No
 def test_viewers_get_environments_masked_or_not_at_all(target: str) -> None:
     """Ray 2.60 masks them for what it takes for a browser; 2.47.1 has no such thing."""
     asked = request(target, ray_token=SUBMIT, user_agent="python-requests/2.32")
-    for_viewer = ask(asked, access_to(role=Role.VIEWER))
+    for_viewer = decided(asked, access_to(role=Role.VIEWER))
     assert isinstance(for_viewer, Allow)
     assert ("user-agent", BROWSER_NAME) in for_viewer.set_headers
-    for_editor = ask(asked, access_to(role=Role.EDITOR))
+    for_editor = decided(asked, access_to(role=Role.EDITOR))
     assert isinstance(for_editor, Allow)
     assert dict(for_editor.set_headers).keys() == {"authorization"}
     assert answer(asked, access_to(role=Role.VIEWER, ray="2.47.1")).status == 403
-    assert isinstance(ask(asked, access_to(role=Role.EDITOR, ray="2.47.1")), Allow)
+    assert isinstance(decided(asked, access_to(role=Role.EDITOR, ray="2.47.1")), Allow)
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "PATCH", "TRACE", "CONNECT", "PROPFIND"])
 def test_other_methods_are_not_served(method: str) -> None:
     given = answer(request("/", method, ray_token=SUBMIT), access_to())
     assert (given.status, header(given, "allow")) == (405, "GET, HEAD, POST, PUT, DELETE")
-
-
-# What a head is sent --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -153,13 +135,10 @@ def test_other_methods_are_not_served(method: str) -> None:
     ],
 )
 def test_each_form_of_address_leads_to_the_same_head(asked: GatewayRequest) -> None:
-    decision = ask(asked, IN_SESSION)
+    decision = decided(asked, IN_SESSION)
     assert isinstance(decision, Allow)
     assert (decision.upstream, decision.path, decision.query) == ("127.0.0.1:8265", "/api/jobs/", "a=1")
     assert decision.set_headers == (("authorization", f"Bearer {RAY_TOKEN}"),)
-
-
-# Who are you ----------------------------------------------------------------------------------------------------------
 
 
 def test_unknown_and_not_allowed_look_the_same() -> None:
@@ -221,169 +200,10 @@ def test_a_link_or_token_in_a_cookie_is_not_a_session() -> None:
         assert answer(asked, access_to(purpose=purpose)).status == 401
 
 
-# Getting a session ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("site", ["none", "cross-site", "same-site", "same-origin"])
-def test_a_link_becomes_a_session_and_leaves_the_address(site: str) -> None:
-    access = access_to(purpose=Purpose.LINK)
-    given = answer(request(f"/?a=1&token={LINK}&b=2", sec_fetch_site=site, cookie=COOKIE, **PAGE), access)
-    assert (given.status, header(given, "location")) == (303, "/?a=1&b=2")
-    assert given.session is access
-    assert header(given, "cache-control") == "no-store"
-    assert header(given, "referrer-policy") == "no-referrer"
-    assert not given.body
-
-
-def test_a_link_works_for_browsers_that_say_nothing_about_themselves() -> None:
-    given = answer(request(f"/?token={LINK}", accept="text/html"), access_to(purpose=Purpose.LINK))
-    assert (given.status, header(given, "location")) == (303, "/")
-
-
-def test_a_script_with_a_token_in_the_address_gets_no_session() -> None:
-    assert isinstance(ask(request(f"/api/version?token={LINK}", accept="*/*"), access_to()), Allow)
-
-
-@pytest.mark.parametrize(
-    ("settings", "cookie"),
-    [
-        (SETTINGS, "__Host-heliostat=S; Path=/; HttpOnly; SameSite=Lax; Max-Age=28800; Secure"),
-        (
-            GatewaySettings("ray.example", secure=True),
-            "__Host-heliostat=S; Path=/; HttpOnly; SameSite=Lax; Max-Age=28800; Secure",
-        ),
-        (GatewaySettings("ray.example"), "heliostat=S; Path=/; HttpOnly; SameSite=Lax; Max-Age=28800"),
-    ],
-)
-def test_the_cookie(settings: GatewaySettings, cookie: str) -> None:
-    assert session_cookie("S", settings) == ("set-cookie", cookie)
-
-
-def test_rays_own_log_in_is_answered_here() -> None:
-    asked = request(
-        "/api/authenticate", "POST", authorization=f"Bearer {SUBMIT}", origin=ORIGIN, sec_fetch_site="same-origin"
-    )
-    given = answer(asked, access_to())
-    assert (given.status, given.session) == (200, access_to())
-    assert json.loads(given.body)["status"] == "authenticated"
-    assert answer(asked, None).status == 403
-    assert answer(asked, access_to(state=State.STARTING)).status == 503
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [
-        request("/api/authenticate", "POST", cookie=COOKIE, origin=ORIGIN),
-        request("/api/authenticate", "POST", ray_token=SUBMIT, sec_fetch_site="cross-site"),
-        request("/api/authenticate", "POST", ray_token=SUBMIT, sec_fetch_site="same-site"),
-        request("/api/authenticate", "POST", ray_token=SUBMIT, origin="http://evil.example"),
-        request(f"/api/authenticate?token={LINK}", "POST", origin=ORIGIN),
-        request("/api/authenticate", ray_token=SUBMIT),
-        request("/api/authenticate", "POST", ray_token=SUBMIT, host=ROOT),
-        request(f"/c/{CLUSTER}/api/authenticate", "POST", ray_token=SUBMIT, host=ROOT),
-    ],
-)
-def test_logging_in_takes_a_typed_token_on_the_clusters_own_page(asked: GatewayRequest) -> None:
-    given = answer(asked, IN_SESSION)
-    assert given.status in (403, 405)
-    assert given.session is None
-
-
-# The address without its slash ----------------------------------------------------------------------------------------
-
-
 def test_the_missing_slash_is_added_for_who_has_access() -> None:
     given = answer(request(f"/c/{CLUSTER}?a=1", host=ROOT, ray_token=SUBMIT), access_to())
     assert (given.status, header(given, "location")) == (308, f"/c/{CLUSTER}/?a=1")
     assert answer(request(f"/c/{CLUSTER}", host=ROOT), access_to()).status == 401
-
-
-# Forged requests ------------------------------------------------------------------------------------------------------
-
-SAME, SITE, CROSS, NONE = "same-origin", "same-site", "cross-site", "none"
-DOC = {"sec_fetch_mode": "navigate", "sec_fetch_dest": "document"}
-FRAME = {"sec_fetch_mode": "navigate", "sec_fetch_dest": "iframe"}
-FETCH = {"sec_fetch_mode": "cors", "sec_fetch_dest": "empty"}
-EVIL = "http://c-ray-bbbbbbbbbbbbbbbb.localhost:8600"
-
-FORGERY = [
-    # passes, method, target, headers
-    (True, "GET", "/nodes", {"sec_fetch_site": SAME, **FETCH}),
-    (True, "GET", "/", {"sec_fetch_site": SAME, **DOC}),
-    (True, "GET", "/", {"sec_fetch_site": NONE, **DOC}),
-    (True, "GET", "/", {"sec_fetch_site": CROSS, **DOC}),
-    (True, "GET", "/", {"sec_fetch_site": SITE, **DOC}),
-    (True, "GET", "/api/v0/logs/file?x=1", {"sec_fetch_site": SAME, **DOC}),
-    (True, "GET", "/api/v0/nodes", {"sec_fetch_site": NONE, **DOC}),
-    (True, "GET", "/", {"sec_fetch_site": SAME, **FRAME}),
-    (True, "POST", "/api/jobs/", {"sec_fetch_site": SAME, "origin": ORIGIN, **FETCH}),
-    (True, "DELETE", "/api/jobs/x", {"origin": ORIGIN}),
-    (True, "GET", "/nodes", {}),
-    (True, "GET", "/nodes", {"referer": f"{ORIGIN}/"}),
-    (True, "GET", "/", {"accept": "text/html", "referer": "http://evil.example/"}),
-    (True, "GET", "/api/v0/logs/file", {"accept": "text/html", "referer": f"{ORIGIN}/"}),
-    (False, "GET", "/nodes", {"sec_fetch_site": CROSS, **FETCH}),
-    (False, "GET", "/nodes", {"sec_fetch_site": SITE, **FETCH}),
-    (False, "GET", "/", {"sec_fetch_site": SITE, **FETCH}),
-    (False, "GET", "/", {"sec_fetch_site": CROSS, "sec_fetch_mode": "no-cors", "sec_fetch_dest": "script"}),
-    (False, "GET", "/", {"sec_fetch_site": CROSS, **FRAME}),
-    (False, "GET", "/", {"sec_fetch_site": SITE, **FRAME}),
-    (False, "GET", "/", {"sec_fetch_site": SITE, "sec_fetch_mode": "navigate", "sec_fetch_dest": "object"}),
-    (False, "GET", "/", {"sec_fetch_site": SITE, "sec_fetch_mode": "navigate"}),
-    (False, "GET", "/api/actors/kill?actor_id=1", {"sec_fetch_site": CROSS, **DOC}),
-    (False, "GET", "/worker/cpu_profile?pid=1", {"sec_fetch_site": SITE, **DOC}),
-    (False, "GET", "/nodes", {"sec_fetch_site": SAME, "origin": EVIL}),
-    (False, "GET", "/nodes", {"origin": "null"}),
-    (False, "GET", "/nodes", {"referer": f"{EVIL}/"}),
-    (False, "GET", "/api/actors/kill?actor_id=1", {"accept": "text/html"}),
-    (False, "GET", "/api/actors/kill?actor_id=1", {"accept": "text/html", "referer": f"{EVIL}/"}),
-    (False, "POST", "/api/jobs/", {}),
-    (False, "POST", "/api/jobs/", {"sec_fetch_site": SAME}),
-    (False, "POST", "/api/jobs/", {"sec_fetch_site": NONE}),
-    (False, "POST", "/", {"sec_fetch_site": CROSS, "origin": EVIL, **DOC}),
-    (False, "POST", "/api/jobs/", {"origin": EVIL}),
-    (False, "POST", "/api/jobs/", {"origin": "null"}),
-    (False, "POST", "/api/jobs/", {"sec_fetch_site": CROSS, "origin": ORIGIN}),
-    (False, "PUT", "/api/packages/gcs/x", {"origin": f"https://{HOST}"}),
-    (False, "DELETE", "/api/jobs/x", {"origin": "http://localhost:8600"}),
-    (False, "GET", "/sw.js", {"sec_fetch_site": SAME, "service_worker": "script"}),
-]
-
-
-@pytest.mark.parametrize(("passes", "method", "target", "headers"), FORGERY)
-def test_what_pages_may_make_a_browser_with_a_session_do(
-    passes: bool, method: str, target: str, headers: dict[str, str]
-) -> None:
-    decision = ask(request(target, method, cookie=COOKIE, **headers), IN_SESSION)
-    assert isinstance(decision, Allow) if passes else isinstance(decision, Answer) and decision.status == 403
-
-
-@pytest.mark.parametrize(
-    ("passes", "headers"),
-    [
-        (True, {"cookie": COOKIE, "origin": ORIGIN}),
-        (True, {"cookie": COOKIE, "origin": ORIGIN, "sec_fetch_site": SAME}),
-        (True, {"ray_token": SUBMIT}),
-        (True, {"ray_token": SUBMIT, "origin": ORIGIN}),
-        (False, {"cookie": COOKIE}),
-        (False, {"cookie": COOKIE, "origin": EVIL}),
-        (False, {"cookie": COOKIE, "origin": "null"}),
-        (False, {"ray_token": SUBMIT, "origin": EVIL}),
-    ],
-)
-def test_websockets_are_opened_by_own_pages_and_programs_only(passes: bool, headers: dict[str, str]) -> None:
-    decision = ask(request("/api/jobs/j/logs/tail", websocket=True, **headers), IN_SESSION)
-    assert isinstance(decision, Allow) if passes else isinstance(decision, Answer) and decision.status == 403
-
-
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
-@pytest.mark.parametrize("agent", ["python-requests/2.32", "curl/8", "Mozilla/5.0"])
-def test_programs_need_no_origin(method: str, agent: str) -> None:
-    """A browser-like agent name passes too: Ray itself refuses changes by those, and it must be the one to see them."""
-    assert isinstance(ask(request("/api/jobs/x", method, ray_token=SUBMIT, user_agent=agent), access_to()), Allow)
-
-
-# The state of the cluster ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.RUNNING])
@@ -407,8 +227,6 @@ def test_a_link_to_a_cluster_that_is_not_up_makes_no_session() -> None:
     given = answer(request(f"/?token={LINK}", **PAGE), access_to(state=State.ERROR, purpose=Purpose.LINK))
     assert (given.status, given.session) == (503, None)
 
-
-# For all requests -----------------------------------------------------------------------------------------------------
 
 names = st.sampled_from(
     [

@@ -18,7 +18,7 @@ from .upload import Receive, Send
 
 HEARTBEAT = 30.0
 """Seconds between pings to a head, which tell a dead one from a silent one."""
-CLOSE_TIMEOUT = 2.0
+CLOSE_TIMEOUT = 1.0
 """Seconds that a head has to answer a close; then its connection is dropped."""
 GOING = 1001
 _INTERNAL = 1011
