@@ -103,7 +103,15 @@ class Server:
 
 @asynccontextmanager
 async def server(
-    name: str, database: str, key: Path, world: World, clock: Clock, watch: Watch, *, dies: bool = False
+    name: str,
+    database: str,
+    key: Path,
+    world: World,
+    clock: Clock,
+    watch: Watch,
+    *,
+    dies: bool = False,
+    settings: LoopSettings = SETTINGS,
 ) -> AsyncIterator[Server]:
     store = await Store.open(StoreSettings(database, key))
     engine, installation = SimulatedEngine(world), Installation()
@@ -111,7 +119,7 @@ async def server(
     reconciler = WatchedReconciler(store, engine, installation, clock)
     reconciler.watch, reconciler.server = watch, name
     leases = (DeadLeases if dies else StoredLeases)(store, clock)
-    loop = ControlLoop(store, engine, reconciler, leases, SETTINGS)
+    loop = ControlLoop(store, engine, reconciler, leases, settings)
     services = Services.build(store, installation, engine, clock, loop.wake)
     it = Server(name, store, services, loop, asyncio.create_task(loop.run()))
     try:

@@ -15,9 +15,9 @@ from heliostat.control.clock import SystemClock
 from heliostat.control.leases import SoleServer
 from heliostat.control.loop import ControlLoop
 from heliostat.control.reconciler import Reconciler
-from heliostat.domain.engine import InstancePlan
+from heliostat.domain.engine import InstancePlan, Observation
 from heliostat.domain.errors import HeliostatError, NotReady, Unavailable
-from heliostat.domain.ids import ClusterId
+from heliostat.domain.ids import ClusterId, InstanceId
 from heliostat.domain.installation import Installation
 from heliostat.domain.quantities import GIB
 from heliostat.domain.records import Cluster
@@ -34,11 +34,16 @@ SPEC = ClusterSpec("one", "ray-1.3.1", NodeShape("root_queue", Decimal(1), GIB))
 
 
 class RefusingEngine(SimulatedEngine):
-    """Raises at the next applies."""
+    """Raises at the next applies; counts looks."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.refusals: list[HeliostatError] = []
+        self.looks = 0
+
+    async def observe(self, instance: InstanceId) -> Observation:
+        self.looks += 1
+        return await super().observe(instance)
 
     async def apply(self, plan: InstancePlan) -> None:
         if self.refusals:
@@ -94,6 +99,22 @@ async def test_the_loop_outlives_a_database_that_is_away(tmp_path: Path) -> None
         await it.until(made.id, State.RUNNING, "ok")
         assert it.flaky.failures == 0 and not task.done()
         assert set(it.engine.world.starts.values()) == {1}
+
+
+async def test_a_cluster_at_rest_costs_no_write(tmp_path: Path) -> None:
+    async with house(tmp_path, World()) as (it, _):
+        made = await it.create()
+        await it.until(made.id, State.RUNNING, "ok")
+        looks, writes = it.engine.looks, it.flaky.writes
+        async with asyncio.timeout(10):
+            while it.engine.looks < looks + 10:  # by the ticks
+                await asyncio.sleep(0.01)
+        assert it.flaky.writes <= writes + 2, "what was under way when it came to run"
+        running = await it.store.read(lambda tx: tx.clusters.find(made.id))
+        assert running is not None and running.instance is not None
+        head = next(iter(it.engine.world.instances[running.instance].nodes))
+        it.engine.kill(head)
+        await it.until(made.id, State.ERROR, "cannot be brought back")
 
 
 async def test_what_can_be_done_later_is_tried_again(tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from heliostat.control.loop import LoopSettings
 from heliostat.domain.ids import ClusterId, WorkspaceId
 from heliostat.domain.quantities import GIB
 from heliostat.domain.spec import ClusterSpec, NodeShape, WorkerGroup
@@ -20,7 +22,7 @@ from heliostat.engines.simulated import World
 from heliostat.services import Caller
 from heliostat.testing.clock import ManualClock
 
-from .servers import Server, Watch, server
+from .servers import SETTINGS, Server, Watch, server
 
 SHAPE = NodeShape("root_queue", Decimal(1), GIB)
 
@@ -56,12 +58,19 @@ class Pair:
                 await asyncio.sleep(0.02)
 
 
+@pytest.fixture
+def settings() -> LoopSettings:
+    return SETTINGS
+
+
 @pytest_asyncio.fixture
-async def pair(database: str, tmp_path: Path) -> AsyncIterator[Pair]:
+async def pair(database: str, tmp_path: Path, settings: LoopSettings) -> AsyncIterator[Pair]:
     world, watch, clock, key = World(start_seconds=0.05, linger=1), Watch(), ManualClock(), tmp_path / "key"
     async with AsyncExitStack() as stack:
-        one = await stack.enter_async_context(server("one", database, key, world, clock, watch, dies=True))
-        two = await stack.enter_async_context(server("two", database, key, world, clock, watch))
+        one = await stack.enter_async_context(
+            server("one", database, key, world, clock, watch, dies=True, settings=settings)
+        )
+        two = await stack.enter_async_context(server("two", database, key, world, clock, watch, settings=settings))
         made = await one.services.identity.first_start("ann")
         assert made is not None and await two.services.identity.first_start("ann") is None
         caller = Caller(await two.services.identity.by_token(made.token.reveal()))
@@ -99,3 +108,14 @@ async def test_a_living_server_keeps_its_clusters_and_a_dead_one_loses_them(pair
     await pair.until(clusters, State.STOPPED)
     assert not pair.world.instances and not pair.watch.clashes
     assert set(pair.world.starts.values()) == {1}
+
+
+@pytest.mark.parametrize("settings", [LoopSettings(tick=timedelta(hours=1), glance=timedelta(milliseconds=50))])
+async def test_what_one_server_promises_the_other_notices_long_before_its_tick(pair: Pair) -> None:
+    clusters = await pair.start(pair.one, ["a", "b", "c"])
+    await pair.until(clusters, State.RUNNING)
+    for cluster in clusters:
+        by = pair.two if "two" not in pair.watch.looks[cluster] else pair.one
+        await by.services.clusters.stop(pair.caller, pair.workspace, cluster)
+    await pair.until(clusters, State.STOPPED, seconds=10)
+    assert not pair.world.instances and not pair.watch.clashes

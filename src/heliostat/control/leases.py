@@ -19,6 +19,9 @@ _BATCH = 100
 
 
 class Leases(Protocol):
+    alone: bool
+    """Whether no other server can work on the same clusters."""
+
     async def hold(self, key: ClusterId) -> bool:
         """True if this server may work on the cluster; stays true until :meth:`release`, while the server lives."""
 
@@ -32,6 +35,8 @@ class Leases(Protocol):
 
 class SoleServer:
     """For an installation whose database no other server can open: every lease is ours."""
+
+    alone = True
 
     async def hold(self, key: ClusterId) -> bool:
         return True
@@ -48,6 +53,8 @@ class SoleServer:
 
 class StoredLeases:
     """Leases in the database: kept for as long as the server renews them, free for others ``lifetime`` after it died."""
+
+    alone = False
 
     def __init__(self, store: Store, clock: Clock, lifetime: timedelta = timedelta(seconds=20)) -> None:
         self._store = store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,7 +12,7 @@ import structlog
 from heliostat.domain.errors import Unavailable
 from heliostat.domain.ids import ClusterId, cluster_of
 from heliostat.engines.base import Engine
-from heliostat.store import Store
+from heliostat.store import Store, Transaction
 
 from .leases import Leases
 from .queue import WorkQueue
@@ -25,8 +26,10 @@ class LoopSettings:
     workers: int = 8
     """Clusters looked at side by side. Looking is mostly waiting, so more than cores is right."""
     tick: timedelta = timedelta(seconds=60)
-    """How often the store is asked for all clusters that need care: the net below lost wakes, and how a server finds
-    what other servers promised."""
+    """How often the store is asked for all clusters that need care: the net below lost wakes and dead servers."""
+    glance: timedelta = timedelta(seconds=2)
+    """How often it is asked for clusters on their way to another state, where there are several servers: a wake reaches
+    only the server that was called, which need not be the one that has the lease."""
     first_retry: timedelta = timedelta(milliseconds=250)
     """Back-off after an error in a reconcile; doubles up to ``last_retry``."""
     last_retry: timedelta = timedelta(seconds=60)
@@ -59,7 +62,9 @@ class ControlLoop:
         await sweep(self._store, self._engine)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._tick())
+                group.create_task(self._wake_every(self._settings.tick, lambda tx: tx.clusters.active()))
+                if not self._leases.alone:
+                    group.create_task(self._wake_every(self._settings.glance, lambda tx: tx.clusters.unsettled()))
                 group.create_task(self._listen())
                 group.create_task(self._leases.keep())
                 for _ in range(self._settings.workers):
@@ -68,14 +73,14 @@ class ControlLoop:
             self._queue.close()
             await self._leases.close()
 
-    async def _tick(self) -> None:
+    async def _wake_every(self, period: timedelta, which: Callable[[Transaction], list[ClusterId]]) -> None:
         while True:
             try:
-                for cluster in await self._store.read(lambda tx: tx.clusters.active()):
+                for cluster in await self._store.read(which):
                     self._queue.wake(cluster)
             except Unavailable as error:
                 log.warning("the store does not answer", cause=error.message)
-            await asyncio.sleep(self._settings.tick.total_seconds())
+            await asyncio.sleep(period.total_seconds())
 
     async def _listen(self) -> None:
         async for instance in self._engine.changes():

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from heliostat.domain.engine import Observation
+from heliostat.domain.engine import Incident
 from heliostat.domain.errors import HeliostatError, Retry
 from heliostat.domain.ids import ClusterId, InstanceId
 from heliostat.domain.installation import Installation
@@ -33,6 +33,8 @@ class Reconciler:
         self._engine = engine
         self._installation = installation
         self._clock = clock
+        self._told: dict[InstanceId, tuple[Incident, ...]] = {}
+        """Incidents that were written down; what is forgotten is written again, once per key."""
 
     async def reconcile(self, key: ClusterId) -> timedelta | None:
         """Look at the cluster once; says when to look again at the latest, None for "when woken"."""
@@ -44,8 +46,30 @@ class Reconciler:
         facts = Facts(cluster, instances, seen)
         plan = decide(facts, self._clock.now())
         plan = await self._perform(facts, plan)
+        if self._nothing_new(facts, plan):
+            return plan.again
         current = await self._store.write(lambda tx: self._record(tx, facts, plan))
+        if current:
+            self._remember(facts, plan)
         return plan.again if current else NOW
+
+    def _nothing_new(self, facts: Facts, plan: Plan) -> bool:
+        """Whether all that was seen is stored already, so that a cluster at rest costs no write.
+
+        Whoever has changed the wish since it was loaded has also woken the loop.
+        """
+        if plan.ended or plan.purge or plan.status.why is not None:
+            return False
+        return _after(facts.cluster, plan) == facts.cluster and all(
+            _observed(row, facts, plan, row.running_at) == row
+            and self._told.get(row.id, ()) == facts.seen[row.id].incidents
+            for row in facts.instances
+        )
+
+    def _remember(self, facts: Facts, plan: Plan) -> None:
+        self._told.update((row.id, facts.seen[row.id].incidents) for row in facts.instances)
+        for row in plan.ended:
+            self._told.pop(row.id, None)
 
     async def _perform(self, facts: Facts, plan: Plan) -> Plan:
         """The effects. A plan that cannot be carried out ends in Error instead of being tried for ever.
@@ -82,9 +106,7 @@ class Reconciler:
             tx.events.add(_event(stored, now, "Deleted", "deleted; nothing of it is left"))
             tx.clusters.purge(stored.id)
             return True
-        after = replace(stored, state=plan.status.state, message=plan.status.message)
-        if after.state is State.STOPPED:
-            after = replace(after, instance=None, modified=False)
+        after = _after(stored, plan)
         if not may(before.state, after.state):
             raise RuntimeError(f"no edge from {before.state} to {after.state}")
         if after != stored:
@@ -113,9 +135,7 @@ class Reconciler:
                 )
             if instance.id in ended:
                 continue
-            updated = _observed(instance, seen)
-            if plan.status.state is State.RUNNING and instance is facts.present and instance.running_at is None:
-                updated = replace(updated, running_at=now)
+            updated = _observed(instance, facts, plan, now)
             if updated != instance:
                 tx.instances.save(updated)
 
@@ -125,8 +145,23 @@ def _load(tx: Transaction, key: ClusterId) -> tuple[Cluster, tuple[Instance, ...
     return None if cluster is None else (cluster, tuple(tx.instances.live(key)))
 
 
-def _observed(instance: Instance, seen: Observation) -> Instance:
-    return replace(instance, nodes=seen.nodes, progress=seen.progress or instance.progress, endpoints=seen.endpoints)
+def _after(cluster: Cluster, plan: Plan) -> Cluster:
+    """The cluster with the plan's status."""
+    after = replace(cluster, state=plan.status.state, message=plan.status.message)
+    return replace(after, instance=None, modified=False) if after.state is State.STOPPED else after
+
+
+def _observed(instance: Instance, facts: Facts, plan: Plan, now: datetime | None) -> Instance:
+    """The instance with what is seen of it; ``now`` is when it came to run, if it has just done so."""
+    seen = facts.seen[instance.id]
+    runs = plan.status.state is State.RUNNING and instance is facts.present
+    return replace(
+        instance,
+        nodes=seen.nodes,
+        progress=seen.progress or instance.progress,
+        endpoints=seen.endpoints,
+        running_at=instance.running_at or (now if runs else None),
+    )
 
 
 def _event(cluster: Cluster, now: datetime, reason: str, message: str, warning: bool = False) -> Event:

@@ -57,6 +57,7 @@ _ACTIVE = union(
     select(_C.id).where(or_(_C.wanted != Wanted.STOPPED, _C.state != State.STOPPED)),
     select(instances.c.cluster).where(instances.c.ended_at.is_(None)),
 )
+_UNSETTLED = select(_C.id).where(or_(_C.state.in_([State.STARTING, State.STOPPING]), _C.wanted == Wanted.DELETED))
 
 
 class Clusters:
@@ -155,6 +156,10 @@ class Clusters:
     def active(self) -> list[ClusterId]:
         """What the control loop must look after: wanted running or deleted, not at rest, or with a run not ended."""
         return [ClusterId(id) for id in self._connection.execute(_ACTIVE).scalars()]
+
+    def unsettled(self) -> list[ClusterId]:
+        """Those of them on their way from one state to another."""
+        return [ClusterId(id) for id in self._connection.execute(_UNSETTLED).scalars()]
 
     def purge(self, id: ClusterId) -> None:
         """Removes a cluster and its instances for good. Its events stay."""
