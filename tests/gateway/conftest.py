@@ -25,7 +25,9 @@ VIEWER = "hlt_" + "v" * 43
 @contextlib.asynccontextmanager
 async def served(app: object, **options: object) -> AsyncIterator[int]:
     """uvicorn as the server runs it, on a free port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
         config = uvicorn.Config(
             app,  # type: ignore[arg-type]
             http="httptools",
