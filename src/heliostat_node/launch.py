@@ -110,6 +110,7 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
         params.include_log_monitor = False
         self.helpers: dict[str, Callable[[], None]] = {}
         self.nursery_pid: int | None = None
+        self._info: Any = None
         if spec.kind == "head":
             self.helpers[ray_constants.PROCESS_TYPE_DASHBOARD] = self._start_dashboard
             if not params.no_monitor:
@@ -197,12 +198,10 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
 
     def _hasten(self) -> None:
         """Replace Ray's slow waits in this process by ours."""
-        original = ray_services.get_node
 
-        @functools.wraps(original)
-        def get_node(gcs_address: str, node_id: str) -> Any:
+        def get_node(gcs_address: str, node_id: str) -> dict[str, Any]:
             self._wait_registered()
-            return original(gcs_address, node_id)
+            return {field.name: getattr(self._info, field.name) for field in self._info.DESCRIPTOR.fields}
 
         def head_info(*_: object, **__: object) -> list[SimpleNamespace]:
             note = self._head_note()
@@ -222,7 +221,8 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
     def _registered(self) -> bool:
         alive = ray.core.generated.gcs_pb2.GcsNodeInfo.ALIVE
         nodes = self.get_gcs_client().get_all_node_info(timeout=5)
-        return any(node.hex() == self._node_id and info.state == alive for node, info in nodes.items())
+        self._info = next((info for node, info in nodes.items() if node.hex() == self._node_id), None)
+        return self._info is not None and self._info.state == alive
 
     def _wait(self, problem: str, reached: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
