@@ -3,7 +3,7 @@
 Both are measured in the same run, by the same observer, in turns, from the same environment with compiled bytecode:
 seconds from the first command until the GCS has three nodes ALIVE, and until the Jobs API answers.
 
-    HELIOSTAT_TEST_RAY_ENVS=<dir> python bench/node_start.py [--runs 5] [--release 2.60.0] [--only ours]
+    python bench/node_start.py [--runs 5] [--release 2.60.0] [--only ours]
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from heliostat_node import processes  # noqa: E402
-from tests.node.conftest import environment  # noqa: E402
+from tests.environments import TESTED, ready  # noqa: E402
 from tests.node.support import Instance, Release, Zygote, free_port  # noqa: E402
 
 NODES = 3
@@ -174,7 +174,7 @@ def routable() -> str:
     """The address that ``ray start`` will choose: it does not take 127.0.0.1."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("8.8.8.8", 53))
+            probe.connect(("192.0.2.1", 53))
         except OSError:
             return "127.0.0.1"
         return str(probe.getsockname()[0])
@@ -187,7 +187,8 @@ def main() -> None:
     parser.add_argument("--release", default="2.60.0")
     parser.add_argument("--only", choices=("ours", "typed"))
     options = parser.parse_args()
-    release = Release(options.release, environment(options.release) / "bin" / "python")
+    environments = ready(row for row in TESTED if row.ray == options.release)
+    release = Release(options.release, environments[options.release] / "bin" / "python")
     ways = {"typed": typed, "ours": ours}
     if options.only:
         ways = {options.only: ways[options.only]}

@@ -28,6 +28,10 @@ class Ready:
         """The environment (a folder with ``bin/python``) of a Ray version."""
         return self.by_ray[ray]
 
+    def of(self, release: Release) -> Path | None:
+        """For ``LocalSettings.ready_environment``."""
+        return self.by_ray.get(release.ray)
+
 
 def ready(releases: Iterable[Release] = TESTED) -> Ready:
     """Build what is missing; raises NotReady with the cause."""

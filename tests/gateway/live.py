@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import heliostat.client
-from heliostat.domain.releases import BUILT_IN, Release
+from heliostat.domain.releases import BUILT_IN
 from heliostat.engines.local import LocalEngine, LocalSettings
-from heliostat.engines.local.clock import SystemClock
-from heliostat.engines.local.environments import Environments
 from heliostat.testing.harness import HarnessServer, threaded
+from tests.environments import ready
 
-CACHE = Path(__file__).parents[2] / ".cache" / "environments"
 RELEASES = {release.ray: release for release in BUILT_IN if release.python == "3.11"}
-
-
-def ray_environment(release: Release) -> Path:
-    """A real environment: from ``HELIOSTAT_TEST_RAY_ENVS`` (``ray-2.60.0/``, ...), else built once below ``.cache``."""
-    given = os.environ.get("HELIOSTAT_TEST_RAY_ENVS")
-    if given:
-        return Path(given) / f"ray-{release.ray}"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    return asyncio.run(Environments(CACHE, lambda release: None, False, SystemClock()).ensure(release))
 
 
 @dataclass(frozen=True)
@@ -49,12 +36,11 @@ class LiveCluster:
 def live_cluster(ray: str) -> Iterator[LiveCluster]:
     """Start a server and a cluster of this Ray version; stop both at the end, whatever happens."""
     release = RELEASES[ray]
-    environment = ray_environment(release)
+    environments = ready([release])
+    environment = environments[ray]
     with tempfile.TemporaryDirectory(prefix="hsgw") as folder:
         home = Path(folder)
-        settings = LocalSettings(
-            home / "local", ready_environment=lambda wanted: environment if wanted.ray == ray else None
-        )
+        settings = LocalSettings(home / "local", ready_environment=environments.of)
         with threaded(home, engine=LocalEngine(settings)) as server:
             client = heliostat.client.Client(endpoint=server.url, token=server.token, workspace=server.workspace)
             cluster = client.clusters.create("live", release=release.name, workers=1, cpu=1, memory="512Mi")

@@ -18,6 +18,7 @@ from heliostat.domain.engine import GpuType, GroupPlan, InstancePlan, NodeState,
 from heliostat.domain.releases import Release
 from heliostat.engines.local import LocalSettings
 from heliostat.engines.local.processes import members
+from tests.environments import Ready
 
 from ..conformance import GIB, names, plan, until
 from .kit import Lab, kill, of_kind
@@ -32,9 +33,9 @@ LOOPBACK = {"127.0.0.1", "::1"}
 
 
 @pytest.fixture
-async def lab(ray_environments: dict[str, Path], tmp_path: Path) -> AsyncIterator[Lab]:
+async def lab(ray_environments: Ready, tmp_path: Path) -> AsyncIterator[Lab]:
     """An engine with real nodes; the state folder of pytest is too long for sockets, so the short one is used."""
-    settings = LocalSettings(tmp_path / "state", ready_environment=lambda release: ray_environments.get(release.ray))
+    settings = LocalSettings(tmp_path / "state", ready_environment=ray_environments.of)
     lab = Lab(settings, within=START_SECONDS)
     await lab.open()
     yield lab
@@ -209,7 +210,7 @@ async def assert_gone_beside(lab: Lab, wanted: InstancePlan, seen: Observation) 
     assert not pids & set(lab.processes())
 
 
-async def test_a_short_state_folder_needs_no_other(ray_environments: dict[str, Path]) -> None:
+async def test_a_short_state_folder_needs_no_other(ray_environments: Ready) -> None:
     folder = Path(tempfile.mkdtemp(prefix="hs", dir="/tmp"))
     nowhere = folder / "unused"
     ready = ray_environments["2.60.0"]

@@ -24,6 +24,7 @@ import uv as uv_package
 
 from heliostat.domain.errors import NotReady
 from heliostat.domain.releases import Release
+from heliostat_node import driver_patch
 from heliostat_node.features import features
 from heliostat_node.protocol import replace_json
 
@@ -31,7 +32,7 @@ from .clock import Clock
 from .interpreters import find_python
 from .uv import UvFailed, run
 
-RECIPE = 1
+RECIPE = 2
 """Grows when the way of building changes what is in an environment."""
 
 MARKER = "heliostat.json"
@@ -148,16 +149,8 @@ class Environments:
         environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "automatic" if self._downloads else "never"}
         python = await find_python(uv, release.python)
         venv = [
-            uv,
-            "venv",
-            "--color",
-            "never",
-            "--no-project",
-            "--clear",
-            "--python",
-            str(python or release.python),
-            str(folder),
-        ]
+            uv, "venv", "--color", "never", "--no-project", "--clear", "--python", str(python or release.python), str(folder),
+        ]  # fmt: skip
         install = [
             uv, "pip", "install", "--color", "never", "--compile-bytecode", "--python", str(folder / "bin" / "python"),
             *requirements(release),
@@ -168,6 +161,8 @@ class Environments:
             await run(venv, environment, self._folder, lambda detail: self._tell(name, detail))
             self._tell(name, "resolving dependencies")
             await run(install, environment, self._folder, lambda detail: self._tell(name, detail))
+            if features(release.ray).drivers_go_astray:
+                driver_patch.install(folder / "lib" / f"python{release.python}" / "site-packages")
             replace_json(folder / MARKER, {"ray": release.ray, "python": release.python, "recipe": RECIPE})
         except UvFailed as failure:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
