@@ -34,11 +34,11 @@ class Option:
     """Ray has it for the head alone; on a worker it is refused."""
 
 
-def _count(value: Any) -> float | int:
+def _count(value: Any) -> int:
     number = _number(value)
-    if number < 0 or (number > 1 and number != int(number)):
+    if number < 0 or number != int(number):
         raise ValueError
-    return int(number) if number == int(number) else number
+    return int(number)
 
 
 def _bytes(value: Any) -> int:
@@ -88,7 +88,7 @@ def _object(value: Any) -> dict[str, Any]:
     return value
 
 
-def _resources(value: Any) -> dict[str, float | int]:
+def _resources(value: Any) -> dict[str, int]:
     reserved = {"CPU", "GPU", "memory", "object_store_memory"}
     amounts = _object(value)
     if not all(amounts) or reserved & amounts.keys() or any(isinstance(amount, str) for amount in amounts.values()):
@@ -114,7 +114,7 @@ def _must_be_true(value: Any) -> bool:
     return True
 
 
-_COUNT = "a number of 0 or more, whole if above 1"
+_COUNT = "a whole number of 0 or more"
 _BYTES = "a positive whole number of bytes"
 _BOOLEAN = "true or false"
 

@@ -7,6 +7,7 @@ start of each ``heliostat`` command. httpx copes with its absence, so it is made
 from __future__ import annotations
 
 import sys
+from urllib.parse import urlsplit
 
 _COMMAND_LINE = "httpx._main"
 
@@ -18,3 +19,12 @@ else:
         import httpx as httpx
     finally:
         del sys.modules[_COMMAND_LINE]
+
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def without_proxy(endpoint: str) -> dict[str, None]:
+    """httpx's ``mounts`` for a server on this machine: proxy variables are not meant for it, whatever NO_PROXY says."""
+    host = urlsplit(endpoint).hostname or ""
+    return {f"all://{f'[{host}]' if ':' in host else host}": None} if host in LOOPBACK else {}

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..credentials import Credentials
 from ..errors import HeliostatError, RequestTimeout, Unavailable, of_problem
-from ..http import httpx
+from ..http import httpx, without_proxy
 from ..protocol import EventLines, Request, ServerEvent, passing, pause, read, unreachable
 
 
@@ -25,6 +25,7 @@ class AsyncTransport:
             headers={"authorization": f"Bearer {credentials.token}", "user-agent": agent, "accept": "application/json"},
             timeout=timeout,
             verify=_trust(credentials),
+            mounts=without_proxy(credentials.endpoint),
         )
 
     async def send(self, request: Request) -> Any:
