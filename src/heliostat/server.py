@@ -148,7 +148,7 @@ def bind(settings: Settings) -> socket.socket:
 
     Raises NotReady when the address cannot be had, or would be open to other machines without TLS.
     """
-    loopback = settings.host in ("127.0.0.1", "::1", "localhost")
+    loopback = settings.host in ("::1", "localhost") or settings.host.startswith("127.")
     if not loopback and settings.tls_cert is None and not settings.insecure:
         raise NotReady(
             f"{settings.host} can be reached from other machines and there is no TLS: give --tls-cert and --tls-key, "

@@ -30,7 +30,7 @@ class Installation:
     gateway_domain: str = "localhost:8600"
     """Host (and port) below which every cluster has its own name, ``c-<cluster>.<domain>``."""
     gateway_scheme: str = "http"
-    start_deadline: timedelta = timedelta(minutes=10)
+    start_deadline: timedelta = timedelta(minutes=5)
     """How long an instance may take from the start of its nodes to all of them alive; environments not counted."""
     emr_starts_clusters: bool = False
     """Whether CreateRayCluster of the EMR dialect also starts the cluster; the vendor's does not."""

@@ -228,12 +228,17 @@ class ClusterService:
     async def delete(
         self, caller: Caller, workspace: WorkspaceId, cluster: ClusterId, *, stop_first: bool = False
     ) -> None:
-        """Remove a stopped or failed cluster; with ``stop_first`` also one that is up. Raises Conflict otherwise."""
+        """Remove a stopped or failed cluster; with ``stop_first`` also one that is up. Raises Conflict otherwise.
+
+        Repeating it while the deletion is under way changes nothing.
+        """
 
         def work(tx: Transaction) -> None:
             now = self._clock.now()
             authorise(tx, caller, workspace, Role.EDITOR, "delete clusters")
-            record = self._locked(tx, workspace, cluster)
+            record = self._locked(tx, workspace, cluster, deletable=True)
+            if record.wanted is Wanted.DELETED:
+                return
             self._retire(tx, cluster)
             if record.state in (State.STOPPED, State.ERROR):
                 tx.clusters.save(replace(record, wanted=Wanted.DELETED, deleted_at=now))
@@ -291,10 +296,14 @@ class ClusterService:
         problem = None if release is None else await self._capabilities.release_problem(release)
         return None if problem is None else f"{spec.release} cannot be started here: {problem}"
 
-    def _locked(self, tx: Transaction, workspace: WorkspaceId, cluster: ClusterId) -> Cluster:
+    def _locked(
+        self, tx: Transaction, workspace: WorkspaceId, cluster: ClusterId, *, deletable: bool = False
+    ) -> Cluster:
         record = tx.clusters.lock(cluster)
-        if record is None or record.workspace != workspace or record.deleted_at or record.wanted is Wanted.DELETED:
+        if record is None or record.workspace != workspace or record.deleted_at:
             raise NotFound("cluster", cluster)
+        if record.wanted is Wanted.DELETED and not deletable:
+            raise Conflict(f"cluster {cluster} is being deleted")
         return record
 
     def _begin(self, tx: Transaction, record: Cluster, caller: Caller, now: datetime) -> Cluster:
