@@ -9,7 +9,7 @@ import pytest
 
 from heliostat.engines.local import LocalSettings
 
-from .kit import Healthy, Lab, fake_environment, fake_runtime
+from .kit import FastClock, Healthy, Lab, fake_environment, fake_runtime
 
 
 @pytest.fixture
@@ -30,4 +30,14 @@ async def lab(settings: LocalSettings) -> AsyncIterator[Lab]:
     lab = Lab(settings, health=Healthy())
     await lab.open()
     yield lab
+    await lab.close()
+
+
+@pytest.fixture
+async def fast(settings: LocalSettings) -> AsyncIterator[tuple[Lab, FastClock]]:
+    """An engine whose time of day the test moves on."""
+    clock = FastClock()
+    lab = Lab(settings, clock, Healthy())
+    await lab.open()
+    yield lab, clock
     await lab.close()

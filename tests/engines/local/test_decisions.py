@@ -165,16 +165,14 @@ class TestWorkers:
         assert message in step.message
 
     def test_the_next_ones_wait_longer(self) -> None:
-        lost = facts(
-            (head(), ALIVE), (worker("a"), KILLED), (worker("b"), ALIVE), losses={"worker/small": (1.0, 2.0, 3.0)}
-        )
+        lost = facts((head(), ALIVE), (worker("a"), KILLED), (worker("b"), ALIVE), losses={"worker/small": 3})
         (step,) = decide(lost, RULES).steps
         assert isinstance(step, Replace)
         assert step.not_before == NOW + 4
 
     def test_a_calm_life_forgets_earlier_losses(self) -> None:
         old = worker("a", alive_at=NOW - 301)
-        lost = facts((head(), ALIVE), (old, KILLED), (worker("b"), ALIVE), losses={"worker/small": (1.0, 2.0, 3.0)})
+        lost = facts((head(), ALIVE), (old, KILLED), (worker("b"), ALIVE), losses={"worker/small": 3})
         (step,) = decide(lost, RULES).steps
         assert isinstance(step, Replace)
         assert step.not_before == NOW
@@ -183,15 +181,13 @@ class TestWorkers:
     def test_too_many_losses_while_starting_are_a_failure(self, before: int, fails: bool) -> None:
         lost = facts(
             (head(), ALIVE), (worker("a"), EXITED), (worker("b"), ALIVE),
-            up=False, losses={"worker/small": (NOW - 1,) * before},
+            up=False, losses={"worker/small": before},
         )  # fmt: skip
         (step,) = decide(lost, RULES).steps
         assert isinstance(step, Fail) == fails
 
     def test_after_the_start_no_number_of_losses_is_a_failure(self) -> None:
-        lost = facts(
-            (head(), ALIVE), (worker("a"), EXITED), (worker("b"), ALIVE), losses={"worker/small": (NOW - 1,) * 50}
-        )
+        lost = facts((head(), ALIVE), (worker("a"), EXITED), (worker("b"), ALIVE), losses={"worker/small": 50})
         (step,) = decide(lost, RULES).steps
         assert isinstance(step, Replace)
         assert step.not_before == NOW + RULES.back_off_limit.total_seconds()
@@ -215,7 +211,7 @@ class TestHead:
         assert isinstance(step, Revive)
 
     def test_too_many_losses_are_the_end(self) -> None:
-        tries = {"head/head": (NOW - 5,) * RULES.head_tries}
+        tries = {"head/head": RULES.head_tries}
         (step,) = decide(facts((head(), KILLED), *ALL_WELL[1:], losses=tries), RULES).steps
         assert isinstance(step, Fail)
         assert "given up" in step.message

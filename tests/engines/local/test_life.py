@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import os
 import stat
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -63,16 +63,6 @@ async def failed(lab: Lab, wanted: InstancePlan) -> str:
 
 def reasons(seen: Observation) -> list[str]:
     return [incident.reason for incident in seen.incidents]
-
-
-@pytest.fixture
-async def fast(settings: LocalSettings) -> AsyncIterator[tuple[Lab, FastClock]]:
-    """An engine whose time of day the test moves on."""
-    clock = FastClock()
-    lab = Lab(settings, clock, Healthy())
-    await lab.open()
-    yield lab, clock
-    await lab.close()
 
 
 class TestWorkers:

@@ -169,7 +169,7 @@ class TestRecords:
             nodes=(NodeRecord("n", "worker", "gpu", "w1", 1.5, ports={"metrics_export_port": 1}, boot="b"),),
             graves=(Grave("o", "o.0", "w0"),),
             progress=(Progress(Step.HEAD, at), Progress(Step.UP, at, at, "d")),
-            incidents=(Incident("k", at, "R", "m"),), losses={"worker/gpu": (1.0, 2.0)},
+            incidents=(Incident("k", at, "R", "m"),), losses={"worker/gpu": 2},
         )  # fmt: skip
         records.write_plan(tmp_path, wanted)
         records.write_record(tmp_path, record)

@@ -171,10 +171,10 @@ def node_key(node: NodeRecord) -> str:
     return group_key(node.kind, node.group)
 
 
-def losses_with(record: InstanceRecord, node: NodeRecord, now: float, rules: LocalSettings) -> tuple[float, ...]:
+def losses_with(record: InstanceRecord, node: NodeRecord, now: float, rules: LocalSettings) -> int:
     """The losses of the node's group, this one included; those before a calm period are forgotten."""
     calm = node.alive_at and now - node.alive_at >= rules.calm.total_seconds()
-    return (*(() if calm else record.losses.get(node_key(node), ())), now)
+    return 1 + (0 if calm else record.losses.get(node_key(node), 0))
 
 
 def pause(losses: int, rules: LocalSettings) -> float:
@@ -203,11 +203,11 @@ def _lost(facts: Facts, node: NodeRecord, rules: LocalSettings) -> Step:
     record = facts.record
     reason, message = cause(node, _seen(facts, node))
     losses = losses_with(record, node, facts.now, rules)
-    not_before = facts.now + pause(len(losses), rules)
+    not_before = facts.now + pause(losses, rules)
     peers = sum(node_key(other) == node_key(node) for other in record.nodes)
-    if not record.up_at and len(losses) > rules.start_tries - 2 + peers:
+    if not record.up_at and losses > rules.start_tries - 2 + peers:
         group = "The head" if node.kind == "head" else f"Group {node.group}"
-        times = f"lost nodes {len(losses)} times in a row" if peers > 1 else f"died {len(losses)} times in a row"
+        times = f"lost nodes {losses} times in a row" if peers > 1 else f"died {losses} times in a row"
         return Fail(f"{group} {times} while the cluster was starting. {message}", node.node)
     if node.kind == "worker":
         return Replace(node.node, reason, message, not_before)
@@ -217,8 +217,8 @@ def _lost(facts: Facts, node: NodeRecord, rules: LocalSettings) -> Step:
             "it cannot be brought back; start the cluster again.",
             node.node,
         )
-    if len(losses) > rules.head_tries:
-        return Fail(f"The head died {len(losses)} times in a row and is given up: {message}", node.node)
+    if losses > rules.head_tries:
+        return Fail(f"The head died {losses} times in a row and is given up: {message}", node.node)
     if node.down_since and facts.now - node.down_since > rules.head_return.total_seconds():
         return Fail(
             f"The head could not be brought back within {rules.head_return.total_seconds():.0f} seconds, which is as long "
@@ -291,10 +291,10 @@ def trouble(facts: Facts) -> str:
         return f"The head died and is being restarted (try {heads[0].restarts})."
     parts = []
     for group in dict.fromkeys(node.group for node in missing):
-        losses = facts.record.losses.get(group_key("worker", group), ())
+        losses = facts.record.losses.get(group_key("worker", group), 0)
         if losses:
             count = sum(node.group == group for node in missing)
-            again = f", {len(losses)} losses in a row" if len(losses) > 1 else ""
+            again = f", {losses} losses in a row" if losses > 1 else ""
             parts.append(f"group {group}: {count} lost worker{'s are' if count > 1 else ' is'} being replaced{again}")
     return "; ".join(parts)
 

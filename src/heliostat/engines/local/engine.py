@@ -53,7 +53,7 @@ class LocalEngine:
         self._world: World | None = None
         self._supervisors: dict[InstanceId, Supervisor] = {}
         self._damaged: dict[InstanceId, str] = {}
-        """Instances whose files cannot be read, with the cause; they can only be destroyed."""
+        """Instances whose files cannot be read, with what is wrong; they can only be destroyed."""
         self._removals: dict[InstanceId, asyncio.Task[None]] = {}
         self._preparations: dict[str, asyncio.Task[None]] = {}
         self._changed: dict[InstanceId, None] = {}
@@ -61,9 +61,9 @@ class LocalEngine:
 
     async def open(self) -> None:
         """Take the state folder and find what runs. Raises NotReady when another server has it or it cannot be used."""
-        self._layout.make()
-        self._lock.take()
         try:
+            self._layout.make()
+            self._lock.take()
             await asyncio.to_thread(self._layout.sweep)
             await asyncio.to_thread(self._environments.sweep)
             bootstrap = await asyncio.to_thread(install_runtime, self._settings.node_runtime, self._layout.node_runtime)
@@ -117,8 +117,7 @@ class LocalEngine:
         if supervisor is not None:
             return supervisor.observe()
         if instance in self._damaged:
-            cause = f"the engine's files of this instance cannot be read ({self._damaged[instance]}); stop the cluster"
-            return Observation(instance, present=True, failure=cause)
+            return Observation(instance, present=True, failure=self._damaged[instance], trouble=self._damaged[instance])
         return Observation(instance, present=False)
 
     async def destroy(self, instance: InstanceId) -> None:
@@ -185,7 +184,7 @@ class LocalEngine:
             plan, record = records.read(self._layout.instance(instance))
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.error("instance cannot be read", instance=instance, cause=str(error))
-            self._damaged[instance] = str(error)
+            self._damaged[instance] = f"the engine's files of this instance cannot be read ({error}); stop the cluster"
             return
         for node in record.nodes:
             self._ports.claim(node.ports.values())
@@ -207,12 +206,19 @@ class LocalEngine:
     async def _remove_damaged(self, instance: InstanceId) -> None:
         if self._world is None:
             raise RuntimeError("the engine is not open")
-        problem = await demolish(self._world, instance)
-        del self._removals[instance]
-        if problem:
-            self._damaged[instance] = problem
-        else:
+        try:
+            problem = await demolish(self._world, instance)
+        except OSError as error:
+            problem = f"files cannot be removed: {error}"
+        finally:
+            del self._removals[instance]
+        if not problem:
             del self._damaged[instance]
+        elif problem == self._damaged[instance]:
+            return
+        else:
+            log.error("instance cannot be removed yet", instance=instance, cause=problem)
+            self._damaged[instance] = problem
         self._notify(instance)
 
     async def _prepare_quietly(self, release: Release) -> None:
@@ -226,5 +232,5 @@ class LocalEngine:
         self._change.set()
 
     def _promised(self) -> int:
-        nodes = [node for supervisor in self._supervisors.values() for node in supervisor.record.nodes]
-        return sum(node.object_store_bytes for node in nodes)
+        records = [supervisor.record for supervisor in self._supervisors.values()]
+        return sum(node.object_store_bytes for record in records if not record.failure for node in record.nodes)

@@ -108,6 +108,7 @@ class Nodes:
 
     def remove(self, grave: Grave) -> None:
         """Remove the files of a node that is gone."""
+        self._statuses.pop(self._folder / NODES / grave.directory, None)
         for folder in (
             self._folder / NODES / grave.directory,
             self._folder / NODES / f"{grave.directory}.fenced",
@@ -130,7 +131,10 @@ class Nodes:
         stamp = (facts.st_ino, facts.st_mtime_ns)
         known = self._statuses.get(directory)
         if known is None or known[0] != stamp:
-            status = NodeStatus.read(directory)
+            try:
+                status = NodeStatus.read(directory)
+            except (ValueError, TypeError):  # damaged, as a machine that lost power may leave it
+                status = None
             if status is None:
                 return None
             known = self._statuses[directory] = (stamp, status)

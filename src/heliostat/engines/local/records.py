@@ -94,8 +94,8 @@ class InstanceRecord:
     """When its nodes began to start; the start deadline counts from here."""
     up_at: float = 0.0
     """When it was complete for the first time."""
-    losses: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    """Group -> when its nodes were lost, since its last calm period."""
+    losses: Mapping[str, int] = field(default_factory=dict)
+    """Group -> how many nodes it has lost since its last calm period."""
     failure: str = ""
     failed_at: float = 0.0
 
@@ -192,7 +192,6 @@ def decode_record(data: dict[str, Any]) -> InstanceRecord:
             "graves": tuple(Grave(**row) for row in data["graves"]),
             "progress": progress,
             "incidents": tuple(Incident(**{**row, "at": moment(row["at"])}) for row in data["incidents"]),
-            "losses": {group: tuple(times) for group, times in data["losses"].items()},
         }
     )
 

@@ -101,18 +101,24 @@ class Steps:
     def _add(self, step: Add) -> None:
         record, plan = self._owner.record, self._owner.plan
         number = record.next_worker
-        made = []
-        for index in range(number, number + step.count):
-            name, temp = ("head", "h") if step.kind == "head" else (f"w{index}", f"w{index}")
-            made.append(self._new_node(step, f"{record.instance}-{name}", temp))
-        stores = grant_stores(
-            wanted_stores([group_of(plan, node) for node in made]), self._world.machine, self._world.promised()
-        )
-        made = [dataclasses.replace(node, object_store_bytes=size) for node, size in zip(made, stores, strict=True)]
-        used = 0 if step.kind == "head" else step.count
-        self._owner.save(
-            dataclasses.replace(record, nodes=(*record.nodes, *made), next_worker=record.next_worker + used)
-        )
+        made: list[NodeRecord] = []
+        try:
+            for index in range(number, number + step.count):
+                name, temp = ("head", "h") if step.kind == "head" else (f"w{index}", f"w{index}")
+                made.append(self._new_node(step, f"{record.instance}-{name}", temp))
+            stores = grant_stores(
+                wanted_stores([group_of(plan, node) for node in made]), self._world.machine, self._world.promised()
+            )
+            sized = [
+                dataclasses.replace(node, object_store_bytes=size) for node, size in zip(made, stores, strict=True)
+            ]
+            used = 0 if step.kind == "head" else step.count
+            self._owner.save(
+                dataclasses.replace(record, nodes=(*record.nodes, *sized), next_worker=record.next_worker + used)
+            )
+        except BaseException:
+            self._world.ports.release(port for node in made for port in node.ports.values())
+            raise
 
     def _new_node(self, step: Add, name: str, temp: str) -> NodeRecord:
         ports = self._world.ports.reserve(
@@ -227,8 +233,8 @@ class Steps:
         await asyncio.gather(*(self._nodes.end(node) for node in record.nodes if node.launched_at))
 
     def _with_loss(self, record: InstanceRecord, node: NodeRecord, now: float) -> InstanceRecord:
-        times = losses_with(record, node, now, self._world.settings)
-        return dataclasses.replace(record, losses={**record.losses, node_key(node): times})
+        count = losses_with(record, node, now, self._world.settings)
+        return dataclasses.replace(record, losses={**record.losses, node_key(node): count})
 
     async def _bury(self, record: InstanceRecord, grave: Grave) -> None:
         """Keep the files of the last few dead nodes for their logs."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -34,8 +34,11 @@ RETRY_SECONDS = 5.0
 ENVIRONMENT_RETRY_SECONDS = 60.0
 DETAIL_SECONDS = 0.5
 """Progress of a build is reported no more often."""
+INTERNAL = "internal error of the local engine; see the server's log"
 
 log = structlog.get_logger(__name__)
+
+Work = Callable[[], Awaitable[None]]
 
 
 class Supervisor:
@@ -55,6 +58,8 @@ class Supervisor:
         self._told_detail = 0.0
         self._trouble = ""
         """What keeps the engine itself from working on the instance."""
+        self._background_trouble: dict[str, str] = {}
+        """The same of work in the background, by the work's name."""
         self._misses = 0
         self._asked_health = 0.0
         self._health_trouble = ""
@@ -91,9 +96,12 @@ class Supervisor:
 
     def open(self) -> None:
         """Begin to watch. A start that an earlier server began gets the whole time again: that one may be long gone."""
-        self._note_orphans()
-        if self._record.started_at and not self._record.up_at:
-            self.save(dataclasses.replace(self._record, started_at=self._world.now()))
+        try:
+            self._note_orphans()
+            if self._record.started_at and not self._record.up_at:
+                self.save(dataclasses.replace(self._record, started_at=self._world.now()))
+        except OSError as error:  # a full disk must not keep the server from starting
+            log.warning("instance adopted without a note", instance=self._record.instance, cause=str(error))
         self._task = asyncio.create_task(self._run(), name=f"supervisor-{self._record.instance}")
 
     async def close(self) -> None:
@@ -118,9 +126,15 @@ class Supervisor:
         self._doomed.set()
 
     def observe(self) -> Observation:
-        """What there is now. What is told is noted first, so that a later observation cannot contradict it."""
-        self._look_and_note()
-        wrong = (trouble(self._facts), self._health_trouble, self._trouble)
+        """What there is now. What is told is noted first, so that a later observation cannot contradict it.
+
+        Where it cannot be noted (a full disk) that is part of what is told.
+        """
+        try:
+            self._look_and_note()
+        except OSError as error:
+            self._trouble = str(error)
+        wrong = (trouble(self._facts), self._health_trouble, self._trouble, *self._background_trouble.values())
         return observation(self._facts, "; ".join(part for part in wrong if part), self._details)
 
     def save(self, record: InstanceRecord) -> None:
@@ -156,7 +170,7 @@ class Supervisor:
                 self._trouble, again = str(error), RETRY_SECONDS
             except Exception:  # the top of the task: a bug must not end the care for a running cluster
                 log.exception("supervisor failed", instance=self._record.instance)
-                self._trouble, again = "internal error of the local engine; see the server's log", RETRY_SECONDS
+                self._trouble, again = INTERNAL, RETRY_SECONDS
             self._report()
             if again != 0.0:
                 await self._sleep(again)
@@ -166,7 +180,7 @@ class Supervisor:
         self._wake.clear()
         self._look_and_note()
         self._watch_processes()
-        if not self._applied:
+        if not self._applied and not self._record.failure:
             return self._health_wait()
         decision = decide(self._facts, self._world.settings)
         self._trouble = ""
@@ -241,7 +255,7 @@ class Supervisor:
                 left = f"files cannot be removed: {error}"
             except Exception:  # the top of the task: what is not removed now must be tried again
                 log.exception("instance cannot be removed", instance=self._record.instance)
-                left = "internal error of the local engine; see the server's log"
+                left = INTERNAL
             if not left:
                 break
             self._trouble = left
@@ -255,25 +269,38 @@ class Supervisor:
 
     def prepare(self) -> None:
         """Have the environments of all groups built, once at a time."""
-        self._in_background("environment", self._prepare())
+        self._in_background("environment", self._prepare)
 
     def await_turn(self) -> None:
         """Stand in the queue of starts, once at a time."""
-        self._in_background("turn", self._take_turn())
+        self._in_background("turn", self._take_turn)
 
-    def _in_background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+    def _in_background(self, name: str, work: Work) -> None:
         if name in self._background:
-            work.close()
             return
-        task = self._background[name] = asyncio.create_task(work)
+        task = self._background[name] = asyncio.create_task(self._guarded(name, work))
 
         def done(task: asyncio.Task[None]) -> None:
             self._background.pop(name, None)
-            if not task.cancelled() and (error := task.exception()) is not None:
-                log.error("background work failed", instance=self._record.instance, work=name, exc_info=error)
             self._wake.set()
 
         task.add_done_callback(done)
+
+    async def _guarded(self, name: str, work: Work) -> None:
+        """The work; where it fails, that is told, and its place is kept for a while before it may be tried again."""
+        try:
+            await work()
+        except OSError as error:
+            log.warning("background work failed", instance=self._record.instance, work=name, cause=str(error))
+            self._background_trouble[name] = str(error)
+        except Exception:  # the top of the task: a bug must not be tried again without a pause
+            log.exception("background work failed", instance=self._record.instance, work=name)
+            self._background_trouble[name] = INTERNAL
+        else:
+            self._background_trouble.pop(name, None)
+            return
+        self._report()
+        await self._world.clock.sleep(RETRY_SECONDS)
 
     async def _prepare(self) -> None:
         environments = self._world.environments
@@ -326,7 +353,7 @@ class Supervisor:
         if due > 0:
             return due
         self._asked_health = self._world.now()
-        self._in_background("health", self._ask_health(f"{HOST}:{heads[0].ports['dashboard_port']}"))
+        self._in_background("health", partial(self._ask_health, f"{HOST}:{heads[0].ports['dashboard_port']}"))
         return interval
 
     async def _ask_health(self, dashboard: str) -> None:
