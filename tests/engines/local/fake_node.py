@@ -41,6 +41,7 @@ def live(directory: Path) -> None:
     if mode == "vanish":
         return
     os.setsid()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # else the zygote's end would not be seen for as long as nodes live
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     pid = os.getpid()
     status = {"instance": spec.instance, "node": spec.node, "pid": pid, "start_ticks": start_ticks(pid) or 0}

@@ -16,6 +16,7 @@ from heliostat.domain.engine import InstancePlan, NodeState, Observation, Step
 from heliostat.domain.errors import NotReady
 from heliostat.domain.releases import Release
 from heliostat.engines.local import LocalSettings
+from heliostat_node.processes import read
 
 from ..conformance import names, plan, until
 from .kit import FastClock, Healthy, Lab, kill, of_kind
@@ -294,8 +295,10 @@ class TestZygotes:
 
 
 def zygotes(lab: Lab, seen: Observation) -> list[int]:
+    """Children of ours; what a zygote has just forked looks the same until its exec."""
     shims = {node.pid for node in seen.nodes}
-    return [pid for pid, command in lab.processes().items() if "bootstrap.py zygote" in command and pid not in shims]
+    ours = [pid for pid, command in lab.processes().items() if "bootstrap.py zygote" in command and pid not in shims]
+    return [pid for pid in ours if (process := read(pid)) is not None and process.parent == os.getpid()]
 
 
 class TestFiles:
