@@ -126,6 +126,34 @@ async def test_a_build_that_nobody_waits_for_any_more_is_ended(environments: Env
     assert environments.find(RELEASE) is None
 
 
+async def test_who_comes_while_an_unwanted_build_ends_gets_a_new_one(
+    environments: Environments, uv: PretendedUv
+) -> None:
+    (uv.folder / "hang").touch()
+    first = asyncio.create_task(environments.ensure(RELEASE))
+    async with asyncio.timeout(20):
+        while not (uv.folder / "child").exists() or not (uv.folder / "child").read_text().strip():
+            await asyncio.sleep(0.01)
+    (uv.folder / "hang").unlink()
+    first.cancel()
+    await asyncio.sleep(0)
+    found = await environments.ensure(RELEASE)
+    assert environments.find(RELEASE) == found
+    assert first.cancelled()
+
+
+async def test_a_build_that_the_machine_does_not_let_begin_says_why(
+    environments: Environments, uv: PretendedUv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, value: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "replace_json", full)
+    with pytest.raises(NotReady, match="No space left on device"):
+        await environments.ensure(RELEASE)
+    assert environments.state(RELEASE)[0] == "failed"
+
+
 def runs(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

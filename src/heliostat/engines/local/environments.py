@@ -111,11 +111,12 @@ class Environments:
 
     async def ensure(self, release: Release, progress: Callable[[str], None] = lambda detail: None) -> Path:
         """The release's environment, built if need be. ``progress`` gets phrases. Raises NotReady with the cause."""
+        name = key(release)
+        while (build := self._builds.get(name)) is not None and build.task.cancelling():
+            await asyncio.wait([build.task])  # nobody wanted it any more, and it still clears away
         found = self.find(release)
         if found is not None:
             return found
-        name = key(release)
-        build = self._builds.get(name)
         if build is None:
             build = self._builds[name] = _Build(asyncio.create_task(self._build(release, name), name=f"build-{name}"))
             build.task.add_done_callback(lambda task: self._builds.pop(name, None))
@@ -164,18 +165,20 @@ class Environments:
             if features(release.ray).drivers_go_astray:
                 driver_patch.install(folder / "lib" / f"python{release.python}" / "site-packages")
             replace_json(folder / MARKER, {"ray": release.ray, "python": release.python, "recipe": RECIPE})
-        except UvFailed as failure:
+        except (UvFailed, OSError) as failure:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-            message = (
-                f"the environment of {release.display} cannot be built; uv says:\n{failure}\n"
-                "Check that this machine reaches a package index (for a private one set UV_DEFAULT_INDEX or write a "
-                "uv.toml), then start again."
-            )
+            message = f"the environment of {release.display} cannot be built: {failure}"
+            if isinstance(failure, UvFailed):
+                message = (
+                    f"the environment of {release.display} cannot be built; uv says:\n{failure}\n"
+                    "Check that this machine reaches a package index (for a private one set UV_DEFAULT_INDEX or write a "
+                    "uv.toml), then start again."
+                )
             self._failures[name] = message
             log.warning("environment build failed", environment=name, cause=str(failure))
             raise NotReady(message) from failure
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)  # thousands of files
             raise
         self._failures.pop(name, None)
         log.info("environment built", environment=name, took=(self._clock.now() - began).total_seconds())
