@@ -9,6 +9,8 @@ Copied as ``bootstrap.py`` beside the real ``protocol.py``. What a node does is 
 ``slow``    takes a second to become registered
 A path      ends at once with a reason if there is a file of that name
 
+What the variable ``SAYS`` holds is part of the reason and of the log.
+
 A file ``no-zygote`` in the environment's folder makes zygotes fail to start.
 """
 
@@ -46,13 +48,14 @@ def live(directory: Path) -> None:
     pid = os.getpid()
     status = {"instance": spec.instance, "node": spec.node, "pid": pid, "start_ticks": start_ticks(pid) or 0}
     NodeStatus(**status).write(directory)
+    said = f"It was told to die. {spec.environment.get('SAYS', '')}".rstrip()
     if mode == "die" or (mode.startswith("/") and Path(mode).exists()):
-        NodeStatus(**status, phase="exited", exit_reason="It was told to die.", exited_at=time.time()).write(directory)
+        NodeStatus(**status, phase="exited", exit_reason=said, exited_at=time.time()).write(directory)
         return
     log = os.open(directory / "shim.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    os.write(1, b"the fake shim lives\n")
+    os.write(1, f"the fake shim lives {spec.environment.get('SAYS', '')}\n".encode())
     environment = {**spec.environment, "HELIOSTAT_NODE": spec.node}
     spawn({"RENAMED": "1"}, own_session=False)
     spawn(environment, own_session=True)

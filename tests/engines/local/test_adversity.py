@@ -11,6 +11,7 @@ import pytest
 from heliostat.domain.errors import NotReady
 from heliostat.engines.local import LocalSettings, supervisor
 from heliostat.engines.local.layout import Layout
+from heliostat.engines.local.logs import hidden, secrets
 from heliostat.engines.local.records import InstanceRecord
 
 from ..conformance import plan, until
@@ -153,6 +154,28 @@ class TestSharing:
         kept = {port for node in lab.engine._supervisors[wanted.instance].record.nodes for port in node.ports.values()}
         assert world.ports._taken - taken == kept
         assert seen.failure is None
+
+
+async def test_no_message_of_a_failure_holds_a_variable_of_the_user(fast: tuple[Lab, FastClock]) -> None:
+    lab, clock = fast
+    env = {"FAKE": "die", "SAYS": "open-sesame"}
+    wanted = plan(workers=0)
+    wanted = dataclasses.replace(wanted, head=dataclasses.replace(wanted.head, env=env))
+    await lab.engine.apply(wanted)
+    for _ in range(lab.settings.start_tries):
+        await asyncio.sleep(0.1)
+        clock.advance(5)
+    assert "It was told to die. ****" in await failed(lab, wanted)
+    assert "sesame" not in str(await lab.engine.observe(wanted.instance))
+
+
+def test_what_may_be_secret_is_hidden_in_text() -> None:
+    token = "c0ffee" * 6
+    wanted = plan(workers=0)
+    env = {"KEY": "open-sesame", "LEVEL": "1", "PLACE": "/usr/share/dict"}
+    known = secrets(dataclasses.replace(wanted, head=dataclasses.replace(wanted.head, env=env)))
+    text = f"1 open-sesame of /usr/share/dict with {token} at https://me:mellon@index.example/simple"
+    assert hidden(text, known) == "1 **** of /usr/share/dict with **** at https://****@index.example/simple"
 
 
 async def test_nothing_piles_up_for_a_group_that_keeps_dying(fast: tuple[Lab, FastClock], tmp_path: Path) -> None:

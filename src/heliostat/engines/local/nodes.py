@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import shutil
 import signal
+from collections.abc import Collection
 from pathlib import Path
 
 import structlog
@@ -16,7 +17,7 @@ from heliostat.domain.ids import InstanceId
 from heliostat_node.protocol import STATUS_FILE, NodeStatus, start_ticks
 
 from .decisions import Seen
-from .logs import tail_of_node
+from .logs import hidden, tail_of_node
 from .node_specs import node_spec
 from .processes import Shim, kill_tree, members
 from .records import NODES, Grave, NodeRecord, boot_id
@@ -28,11 +29,12 @@ log = structlog.get_logger(__name__)
 
 
 class Nodes:
-    """The nodes of one instance on this machine."""
+    """The nodes of one instance on this machine. ``secrets`` are kept out of what is told of them."""
 
-    def __init__(self, world: World, instance: InstanceId) -> None:
+    def __init__(self, world: World, instance: InstanceId, secrets: Collection[str]) -> None:
         self._world = world
         self._instance = instance
+        self._secrets = secrets
         self._boot = boot_id()
         self._folder = world.layout.instance(instance)
         self._statuses: dict[Path, tuple[tuple[int, int], NodeStatus]] = {}
@@ -101,7 +103,8 @@ class Nodes:
 
     def logs(self, node: NodeRecord) -> str:
         """The ends of the logs of a node."""
-        return tail_of_node(self._directory(node), self._world.layout.real_temps(self._instance) / node.temp)
+        temp = self._world.layout.real_temps(self._instance) / node.temp
+        return hidden(tail_of_node(self._directory(node), temp), self._secrets)
 
     def grave(self, node: NodeRecord) -> Grave:
         return Grave(node.node, node.directory, node.temp)
@@ -137,6 +140,7 @@ class Nodes:
                 status = None
             if status is None:
                 return None
+            status = dataclasses.replace(status, exit_reason=hidden(status.exit_reason, self._secrets))
             known = self._statuses[directory] = (stamp, status)
         return known[1]
 

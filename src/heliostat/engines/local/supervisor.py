@@ -22,6 +22,7 @@ from heliostat.domain.errors import HeliostatError
 
 from .decisions import Facts, Seen, decide, trouble
 from .demolition import demolish
+from .logs import secrets
 from .nodes import Nodes
 from .notes import begin, end, noted
 from .observations import HOST, observation
@@ -49,7 +50,7 @@ class Supervisor:
         self._plan = plan
         self._record = record
         self._folder = world.layout.instance(record.instance)
-        self._nodes = Nodes(world, record.instance)
+        self._nodes = Nodes(world, record.instance, secrets(plan))
         self._applied = False
         self._turn = False
         self._environments: dict[str, Path] = {}

@@ -18,6 +18,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from .logs import hidden
+
 TAIL_LINES = 12
 END_TIMEOUT_SECONDS = 5.0
 
@@ -26,7 +28,6 @@ _ENDS = re.compile(r"[\r\n]+")
 _PREPARING = re.compile(r"Preparing packages\.\.\. \((\d+)/(\d+)\)")
 _INSTALLING = re.compile(r"\[(\d+)/(\d+)\]")
 _DOWNLOAD = re.compile(r"(\S+)\s+-{3,}\s+([\d.]+ ?[KMGi]*B)/([\d.]+ ?[KMGi]*B)")
-_PASSWORD = re.compile(r"://[^/\s@]+@")
 _FRAME = re.compile(r"^[\u2800-\u28ff]|[\u2588\u2591]|-{20,}\s+[\d.]+ ?[KMGi]*B/|Preparing packages\.\.\.|^\[\d+/\d+\]")
 
 
@@ -92,7 +93,7 @@ class _Reading:
     def tail(self) -> str:
         """The last lines, without the passwords of index addresses."""
         self.feed(b"\n")
-        return _PASSWORD.sub("://****@", "\n".join(self._lines))
+        return hidden("\n".join(self._lines))
 
 
 def phrase(text: str) -> str:
