@@ -79,8 +79,9 @@ class Stage:
         return f"http://c-{cluster}.ray.localhost:{self.port}"
 
     def reached(self) -> list[str]:
-        """What the victim's head was asked."""
-        return [f"{request.method} {request.path_qs}" for request in self.victim.seen]
+        """What the victim's head was asked, but for the icon that the browser fetches for the victim's own page."""
+        asked = [f"{request.method} {request.path_qs}" for request in self.victim.seen]
+        return [request for request in asked if request != "GET /favicon.ico"]
 
 
 class Sessions(FakeGatekeeper):

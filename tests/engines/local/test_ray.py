@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -104,8 +105,11 @@ def assert_on_loopback(seen: Observation) -> set[int]:
 
 def semaphores(pids: set[int]) -> set[Path]:
     """Files in /dev/shm of named semaphores that these processes have."""
-    maps = [line for pid in pids for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if "/shm/sem." in line]
-    inodes = {int(line.split()[4]) for line in maps}
+    inodes = set()
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it may end just now
+            lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+            inodes |= {int(line.split()[4]) for line in lines if "/shm/sem." in line}
     return {path for path in Path("/dev/shm").glob("sem.mp-*") if path.lstat().st_ino in inodes}
 
 
