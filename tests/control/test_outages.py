@@ -12,25 +12,27 @@ from pathlib import Path
 import pytest
 
 from heliostat.control.clock import SystemClock
-from heliostat.control.leases import SoleServer
+from heliostat.control.leases import Leases, SoleServer
 from heliostat.control.loop import ControlLoop
 from heliostat.control.reconciler import Reconciler
 from heliostat.domain.engine import InstancePlan, Observation
-from heliostat.domain.errors import HeliostatError, NotReady, Unavailable
+from heliostat.domain.errors import NotReady, Unavailable
 from heliostat.domain.ids import ClusterId, InstanceId
 from heliostat.domain.installation import Installation
 from heliostat.domain.quantities import GIB
-from heliostat.domain.records import Cluster
+from heliostat.domain.records import Cluster, Event
 from heliostat.domain.releases import BUILT_IN, Catalogue
-from heliostat.domain.spec import ClusterSpec, NodeShape
+from heliostat.domain.spec import ClusterSpec, NodeShape, WorkerGroup
 from heliostat.domain.states import State
 from heliostat.engines.simulated import SimulatedEngine, World
 from heliostat.services import Caller, Services
 from heliostat.store import Store, StoreSettings
+from heliostat.store.events import Events
 
 from .servers import SETTINGS, FlakyStore
 
-SPEC = ClusterSpec("one", "ray-1.3.1", NodeShape("root_queue", Decimal(1), GIB))
+SHAPE = NodeShape("root_queue", Decimal(1), GIB)
+SPEC = ClusterSpec("one", "ray-1.3.1", SHAPE, (WorkerGroup("g", SHAPE),))
 
 
 class RefusingEngine(SimulatedEngine):
@@ -38,7 +40,7 @@ class RefusingEngine(SimulatedEngine):
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self.refusals: list[HeliostatError] = []
+        self.refusals: list[Exception] = []
         self.looks = 0
 
     async def observe(self, instance: InstanceId) -> Observation:
@@ -52,19 +54,19 @@ class RefusingEngine(SimulatedEngine):
 
 
 class House:
-    def __init__(self, store: Store, world: World, installation: Installation) -> None:
+    def __init__(self, store: Store, world: World, installation: Installation, leases: Leases) -> None:
         self.store = store
         self.flaky = FlakyStore(store)
         self.engine = RefusingEngine(world)
         reconciler = Reconciler(self.flaky.as_store, self.engine, installation, SystemClock())
-        self.loop = ControlLoop(self.flaky.as_store, self.engine, reconciler, SoleServer(), SETTINGS)
+        self.loop = ControlLoop(self.flaky.as_store, self.engine, reconciler, leases, SETTINGS)
         self.services = Services.build(store, installation, self.engine, SystemClock(), self.loop.wake)
 
     async def create(self) -> Cluster:
         made = await self.services.identity.first_start("ann")
         assert made is not None
-        caller = Caller(await self.services.identity.by_token(made.token.reveal()))
-        return await self.services.clusters.create(caller, made.workspace, SPEC, start=True)
+        self.caller = Caller(await self.services.identity.by_token(made.token.reveal()))
+        return await self.services.clusters.create(self.caller, made.workspace, SPEC, start=True)
 
     async def until(self, cluster: ClusterId, state: State, message: str) -> None:
         async with asyncio.timeout(10):
@@ -77,10 +79,10 @@ class House:
 
 @asynccontextmanager
 async def house(
-    folder: Path, world: World, installation: Installation = Installation()
+    folder: Path, world: World, installation: Installation = Installation(), leases: Leases = SoleServer()
 ) -> AsyncIterator[tuple[House, asyncio.Task[None]]]:
     store = await Store.open(StoreSettings(f"sqlite:///{folder}/h.db", folder / "key"))
-    it = House(store, world, installation)
+    it = House(store, world, installation, leases)
     await it.engine.open()
     task = asyncio.create_task(it.loop.run())
     try:
@@ -99,6 +101,71 @@ async def test_the_loop_outlives_a_database_that_is_away(tmp_path: Path) -> None
         await it.until(made.id, State.RUNNING, "ok")
         assert it.flaky.failures == 0 and not task.done()
         assert set(it.engine.world.starts.values()) == {1}
+
+
+class SlipperyLeases(SoleServer):
+    """The database is away whenever a lease is given back."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+
+    async def release(self, key: ClusterId) -> None:
+        self.failures += 1
+        raise Unavailable("the database is away")
+
+
+async def test_the_loop_outlives_a_lease_that_cannot_be_given_back(tmp_path: Path) -> None:
+    leases = SlipperyLeases()
+    async with house(tmp_path, World(), leases=leases) as (it, task):
+        made = await it.create()
+        await it.until(made.id, State.RUNNING, "ok")
+        await it.services.clusters.stop(it.caller, made.workspace, made.id)
+        await it.until(made.id, State.STOPPED, "ok")
+        async with asyncio.timeout(10):
+            while leases.failures < 3:
+                await asyncio.sleep(0.01)
+        assert not task.done()
+        await it.services.clusters.start(it.caller, made.workspace, made.id)
+        await it.until(made.id, State.RUNNING, "ok")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(OSError(28, "No space left on device"), "No space left"), (KeyError("x"), "see the server's log")],
+)
+async def test_what_fails_again_and_again_is_told_to_users(tmp_path: Path, error: Exception, told: str) -> None:
+    async with house(tmp_path, World()) as (it, _):
+        it.engine.refusals = [error] * 5
+        made = await it.create()
+        await it.until(made.id, State.STARTING, told)
+        await it.until(made.id, State.RUNNING, "ok")
+
+
+async def test_an_incident_is_written_once_however_often_it_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    add = Events.add
+
+    def counted(events: Events, event: Event) -> bool:
+        written.append(event.reason)
+        return add(events, event)
+
+    monkeypatch.setattr(Events, "add", counted)
+    async with house(tmp_path, World()) as (it, _):
+        made = await it.create()
+        await it.until(made.id, State.RUNNING, "ok")
+        (instance,) = it.engine.world.instances.values()
+        for lost in range(1, 4):
+            it.engine.kill(next(name for name, node in instance.nodes.items() if node.kind == "worker"))
+            async with asyncio.timeout(10):
+                while written.count("WorkerLost") < lost or len(instance.nodes) < 2:
+                    await asyncio.sleep(0.01)
+        looks = it.engine.looks
+        async with asyncio.timeout(10):
+            while it.engine.looks < looks + 3:
+                await asyncio.sleep(0.01)
+        assert written.count("WorkerLost") == 3
 
 
 async def test_a_cluster_at_rest_costs_no_write(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import structlog
 
-from heliostat.domain.errors import Unavailable
+from heliostat.domain.errors import HeliostatError, Unavailable
 from heliostat.domain.ids import ClusterId, cluster_of
 from heliostat.engines.base import Engine
 from heliostat.store import Store, Transaction
@@ -19,6 +19,8 @@ from .queue import WorkQueue
 from .reconciler import Reconciler, sweep
 
 log = structlog.get_logger()
+TOLD_AFTER = 3
+"""Failures in a row until users find the cause in the cluster's message."""
 
 
 @dataclass(frozen=True)
@@ -100,15 +102,26 @@ class ControlLoop:
             if not await self._leases.hold(key):
                 return
             again = await self._reconciler.reconcile(key)
+            if again is None:
+                await self._leases.release(key)
+        except (HeliostatError, OSError) as error:
+            await self._failed(key, str(error))
         except Exception:
-            failures = self._failures.get(key, 0)
-            self._failures[key] = failures + 1
-            delay = min(self._settings.first_retry * 2 ** min(failures, 16), self._settings.last_retry)
-            log.exception("reconcile failed", cluster=key, again_after=delay.total_seconds())
-            self._queue.wake_after(key, delay.total_seconds())
-            return
-        self._failures.pop(key, None)
-        if again is None:
-            await self._leases.release(key)
+            log.exception("reconcile failed", cluster=key)
+            await self._failed(key, "internal error; see the server's log")
         else:
-            self._queue.wake_after(key, again.total_seconds())
+            self._failures.pop(key, None)
+            if again is not None:
+                self._queue.wake_after(key, again.total_seconds())
+
+    async def _failed(self, key: ClusterId, cause: str) -> None:
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        delay = min(self._settings.first_retry * 2 ** min(failures, 16), self._settings.last_retry)
+        log.warning("cluster cannot be looked after", cluster=key, cause=cause, again_after=delay.total_seconds())
+        self._queue.wake_after(key, delay.total_seconds())
+        if failures + 1 >= TOLD_AFTER:
+            try:
+                await self._reconciler.tell(key, f"cannot be looked after at present: {cause}")
+            except Exception:  # the same boundary
+                log.exception("users cannot be told", cluster=key)

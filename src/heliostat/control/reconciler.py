@@ -53,6 +53,17 @@ class Reconciler:
             self._remember(facts, plan)
         return plan.again if current else NOW
 
+    async def tell(self, key: ClusterId, message: str) -> None:
+        """Have users read why nothing happens with a cluster on its way; the next look that succeeds takes it back."""
+
+        def work(tx: Transaction) -> None:
+            stored = tx.clusters.lock(key)
+            on_its_way = stored is not None and stored.state in (State.STARTING, State.RUNNING, State.STOPPING)
+            if stored is not None and on_its_way and stored.message != message:
+                tx.clusters.save(replace(stored, message=message))
+
+        await self._store.write(work)
+
     def _nothing_new(self, facts: Facts, plan: Plan) -> bool:
         """Whether all that was seen is stored already, so that a cluster at rest costs no write.
 
@@ -118,8 +129,10 @@ class Reconciler:
     def _record_instances(self, tx: Transaction, stored: Cluster, facts: Facts, plan: Plan, now: datetime) -> None:
         ended = {row.id for row in plan.ended}
         for instance in facts.instances:
-            seen = facts.seen[instance.id]
-            for incident in seen.incidents:
+            known = {incident.key for incident in self._told.get(instance.id, ())}
+            for incident in facts.seen[instance.id].incidents:
+                if incident.key in known:
+                    continue
                 tx.events.add(
                     Event(
                         stored.id,
