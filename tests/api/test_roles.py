@@ -76,6 +76,23 @@ async def test_viewers_do_not_get_the_token_that_runs_code(house: House) -> None
     assert seen["endpoints"]["submit_token"] == up["endpoints"]["submit_token"]
 
 
+async def test_viewers_see_that_there_are_environment_variables_and_not_what_they_hold(house: House) -> None:
+    secret = "s3cret"
+    shape = {"env": {"AWS_SECRET_ACCESS_KEY": secret}, "ray_start_params": f"""--resources='{{"{secret}": 1}}'"""}
+    tolerance = {"enabled": True, "redis_url": f"redis://:{secret}@h", "redis_username": "ray"}
+    made = await house.create(head=shape, workers=[shape], fault_tolerance=tolerance, start=False)
+    viewer, editor = await house.principal("eve", Role.VIEWER), await house.principal("bob", Role.EDITOR)
+    for path in ("demo", "demo/watch?seconds=0.01"):
+        for _ in range(2):  # also when it was written for somebody else just before
+            assert secret in (await editor.get(f"{house.clusters}/{path}")).text
+            assert secret not in (await viewer.get(f"{house.clusters}/{path}")).text
+    spec = (await viewer.get(f"{house.clusters}/demo")).json()["spec"]
+    for part in (spec["head"], spec["workers"][0]):
+        assert (part["env"], part["ray_start_params"]) == ({"AWS_SECRET_ACCESS_KEY": "******"}, "******")
+    assert spec["fault_tolerance"] == {"enabled": True, "redis_url": "******", "redis_username": "ray"}
+    assert (await editor.get(f"{house.clusters}/demo")).json()["spec"] == made["spec"]
+
+
 async def test_lists_hold_no_secret_for_anybody(house: House) -> None:
     secret = "s3cret"
     shape = {"env": {"AWS_SECRET_ACCESS_KEY": secret}, "ray_start_params": f"""--resources='{{"{secret}": 1}}'"""}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -22,9 +22,10 @@ from heliostat.domain.records import (
     NetworkService,
     Principal,
     Queue,
+    Role,
     Workspace,
 )
-from heliostat.domain.spec import ClusterSpec, NodeShape
+from heliostat.domain.spec import ClusterSpec, NodeShape, masked
 from heliostat.services import Caller, ClusterView, Explanation, ReleaseView, Services
 
 Document = dict[str, Any]
@@ -59,7 +60,10 @@ class Documents:
 
     def cluster(self, caller: Caller, view: ClusterView) -> orjson.Fragment:
         """A cluster as ``caller`` may see it, with its addresses and findings."""
-        written = self._written(view.cluster, view.instance)
+        if caller.may(view.cluster.workspace, Role.EDITOR):
+            written = self._written(view.cluster, view.instance)
+        else:
+            written = self._write(replace(view.cluster, spec=masked(view.cluster.spec)), view.instance)
         rows = [{"path": row.path, "verdict": row.verdict, "message": row.message} for row in view.findings]
         fields = (b',"endpoints":', self._endpoints(caller, view), b',"findings":', orjson.dumps(rows))
         return self._whole(written, written.full, fields)
@@ -78,19 +82,22 @@ class Documents:
         kept = self._kept.get(cluster.id)
         if kept is not None and kept.cluster is cluster and kept.instance is instance:
             return kept
+        written = self._write(cluster, instance)
+        if len(self._kept) >= _KEPT:
+            self._kept.pop(next(iter(self._kept)))
+        self._kept[cluster.id] = written
+        return written
+
+    def _write(self, cluster: Cluster, instance: Instance | None) -> _Written:
         busy = instance is not None and any(_goes_on(row) for row in instance.progress)
         spec = spec_document(cluster.spec)
-        written = _Written(
+        return _Written(
             cluster,
             instance,
             full=orjson.dumps(_head(cluster, spec))[:-1],
             listed=orjson.dumps(_head(cluster, _without_secrets(spec)))[:-1],
             run=None if busy else orjson.dumps(self._instance(instance)),
         )
-        if len(self._kept) >= _KEPT:
-            self._kept.pop(next(iter(self._kept)))
-        self._kept[cluster.id] = written
-        return written
 
     def _endpoints(self, caller: Caller, view: ClusterView) -> bytes:
         links = self._services.access.links(caller.principal, view.cluster, view.instance)

@@ -15,6 +15,8 @@ from typing import TypeVar
 from .secret import Secret
 
 T = TypeVar("T")
+MASK = "******"
+"""Stands for a value that its reader may not see."""
 
 
 @dataclass(frozen=True)
@@ -112,3 +114,21 @@ def runs_differently(running: ClusterSpec, stored: ClusterSpec) -> bool:
         return replace(spec, name="", description="", labels={}, spellings={}, extras={})
 
     return essence(running) != essence(stored)
+
+
+def masked(spec: ClusterSpec) -> ClusterSpec:
+    """``spec`` as those may see it who may not run code: where users put secrets, that there is something and no more.
+
+    Names of variables stay. ``extras``, which only their dialect understands, are left out.
+    """
+
+    def shape(given: NodeShape) -> NodeShape:
+        return replace(
+            given, env=dict.fromkeys(given.env, MASK), ray_start_params=MASK if given.ray_start_params else ""
+        )
+
+    tolerance = spec.fault_tolerance
+    if tolerance is not None:
+        tolerance = replace(tolerance, redis_url=MASK if tolerance.redis_url else "")
+    groups = tuple(replace(group, shape=shape(group.shape)) for group in spec.workers)
+    return replace(spec, head=shape(spec.head), workers=groups, fault_tolerance=tolerance, extras={})

@@ -14,8 +14,9 @@ from structlog.testing import capture_logs
 from heliostat.dialects.emr import EmrSettings, create_app
 from heliostat.domain.errors import Unavailable
 from heliostat.domain.installation import Installation
+from heliostat.domain.records import Role
 from heliostat.engines.simulated import SimulatedEngine
-from heliostat.services import ClusterService, Services
+from heliostat.services import Caller, ClusterService, Services
 from heliostat.services.identity import FirstStart
 from heliostat.store import Store, StoreSettings
 from heliostat.testing.clock import ManualClock
@@ -92,6 +93,30 @@ async def test_bearer_tokens_come_over_tls_or_from_this_machine(door: Door) -> N
         assert (await door.send("GET", door.clusters, door.bearer(), client=odd))[0] == 403
     trusting = Door(door.services, door.first, EmrSettings(bearer_without_tls=True))
     assert (await trusting.send("GET", door.clusters, door.bearer(), **far))[0] == 200
+
+
+async def test_viewers_see_no_value_that_may_be_a_secret(door: Door) -> None:
+    identity, workspace = door.services.identity, door.first.workspace
+    admin = Caller(await identity.by_token(door.first.token.reveal()))
+    made = await identity.create_token(admin, principal="vera")
+    await identity.grant(admin, workspace, "vera", Role.VIEWER)
+    node = {"queueName": "root_queue", "cpu": "1", "memory": "1Gi", "env": "A=s3cret,B=s3cret"}
+    node["rayStartParams"] = """--labels=team=s3cret"""
+    tolerance = {"gftEnabled": True, "gftConfig": {"redisUrl": "redis://:s3cret@h", "redisPassword": "s3cret"}}
+    extra = json.dumps({"key": "s3cret"})
+    body = {
+        "name": "c",
+        "headSpec": node | tolerance,
+        "workerSpec": [node | {"extraParam": extra}],
+        "extraParam": extra,
+    }
+    cluster = (await door.send("POST", door.clusters, door.bearer(), json.dumps(body).encode()))[2]["clusterId"]
+
+    path = f"{door.clusters}/{cluster}"
+    assert (await door.send("GET", path, door.bearer()))[2]["extraParam"] == extra
+    status, _, seen = await door.send("GET", path, door.bearer() | {"x-acs-bearer-token": made.token.reveal()})
+    assert status == 200 and "s3cret" not in json.dumps(seen)
+    assert seen["workerSpec"][0]["env"] == "A=******\nB=******" and seen["headSpec"]["rayStartParams"] == "******"
 
 
 async def test_signatures_come_from_anywhere(door: Door) -> None:

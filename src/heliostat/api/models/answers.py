@@ -32,6 +32,8 @@ class ShapeListed(Answer):
 
 
 class ShapeAnswer(ShapeListed):
+    """Viewers see `******` in place of each value in `env` and of `ray_start_params`."""
+
     env: dict[str, str]
     ray_start_params: str
 
@@ -56,7 +58,7 @@ class AutoscalingAnswer(Answer):
 
 class FaultToleranceAnswer(Answer):
     enabled: bool
-    redis_url: str
+    redis_url: str = Field(description="`******` for viewers.")
     redis_username: str
 
 

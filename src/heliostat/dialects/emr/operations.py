@@ -7,12 +7,13 @@ Each is given an authenticated caller whose role was found sufficient, and retur
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
 from heliostat.domain.ids import ClusterId, InstanceId, WorkspaceId
 from heliostat.domain.records import Amount, Instance, Role, Workspace
+from heliostat.domain.spec import masked
 from heliostat.domain.states import State
 from heliostat.services import Caller, Services
 
@@ -113,6 +114,8 @@ class Operations:
 
     async def get_ray_cluster(self, call: Call) -> Json:
         view = await self._services.clusters.get(call.caller, call.workspace, call.cluster)
+        if not call.caller.may(call.workspace, Role.EDITOR):
+            view = replace(view, cluster=replace(view.cluster, spec=masked(view.cluster.spec)))
         links = self._services.access.links(call.caller.principal, view.cluster, view.instance)
         return self._writer.detail(view, links)
 

@@ -11,12 +11,12 @@ from heliostat.domain.engine import NodeObservation, NodeState
 from heliostat.domain.ids import ClusterId
 from heliostat.domain.quantities import format_cores, parse_cores, parse_memory
 from heliostat.domain.records import Cluster
-from heliostat.domain.spec import ClusterSpec, NodeShape
+from heliostat.domain.spec import MASK, ClusterSpec, NodeShape
 from heliostat.domain.states import State
 from heliostat.services import ClusterView, Links
 
 from .environment import format_environment, parse_environment
-from .spec import EXTRA_PARAM, HEAD_ENV, MASK, format_memory, group_extra
+from .spec import EXTRA_PARAM, HEAD_ENV, format_memory, group_extra
 
 Json = dict[str, object]
 

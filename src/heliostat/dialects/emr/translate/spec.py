@@ -18,7 +18,7 @@ from decimal import Decimal
 from heliostat.domain.quantities import GIB, format_cores, parse_cores, parse_memory
 from heliostat.domain.releases import Catalogue
 from heliostat.domain.secret import Secret
-from heliostat.domain.spec import Autoscaling, ClusterSpec, FaultTolerance, NodeShape, WorkerGroup
+from heliostat.domain.spec import MASK, Autoscaling, ClusterSpec, FaultTolerance, NodeShape, WorkerGroup
 from heliostat.domain.validation import MAX_GROUPS
 from heliostat_node.options import parse_ray_start_params
 
@@ -28,8 +28,6 @@ from .fields import Fields
 
 EXTRA_PARAM = "emr.extraParam"
 HEAD_ENV = "emr.head.env"
-MASK = "******"
-"""Stands for a password wherever one is shown; sent back in an update it means the password that is stored."""
 
 
 def group_extra(group: str, field: str) -> str:
@@ -247,7 +245,7 @@ def _with_release(spec: ClusterSpec, release: str) -> ClusterSpec:
 
 def _with_head(spec: ClusterSpec, wish: HeadWish) -> ClusterSpec:
     tolerance = wish.fault_tolerance
-    if tolerance is not None and tolerance.redis_password == Secret(MASK):
+    if tolerance is not None and tolerance.redis_password == Secret(MASK):  # as it was shown: the one that is stored
         stored = spec.fault_tolerance.redis_password if spec.fault_tolerance else None
         if stored is None:
             raise EmrError("InvalidParameter", "stands for a stored password, and none is stored", path=_PASSWORD)
