@@ -1,4 +1,6 @@
-"""What a server's first start makes: the home folder, the admin and the credentials file that the CLI finds by itself."""
+"""What a server's first start makes, and later ones check: the home folder, whose database it goes with, the admin and the
+credentials file that the CLI finds by itself.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from heliostat.domain.errors import NotReady
+from heliostat.engines.base import Engine
 from heliostat.services import Services
 from heliostat_node.protocol import replace_json
 
@@ -24,6 +27,28 @@ def make_home(home: Path) -> None:
         home.chmod(0o700)
     except OSError as error:
         raise NotReady(f"cannot use {home} as home folder: {error.strerror}; choose another with --home") from error
+
+
+async def keep_to_one_database(home: Path, database: str, engine: Engine) -> None:
+    """See to it that the engine's instances belong to the database of this name.
+
+    The loop removes what its database does not know, so a server that is given another one by mistake would end every
+    running cluster. Raises NotReady.
+    """
+    file = home / "database"
+    try:
+        known = file.read_text() if file.exists() else None
+        if known == database:
+            return
+        running = [] if known is None else await engine.discover()
+        if running:
+            raise NotReady(
+                f"{len(running)} instances below {home} belong to another database than this one; give the one that they "
+                f"belong to, or another --home, or remove {file} to have them removed"
+            )
+        file.write_text(database)
+    except OSError as error:
+        raise NotReady(f"{file} cannot be used: {error.strerror}") from error
 
 
 def user_name() -> str:
@@ -51,7 +76,10 @@ async def keep_credentials_file(services: Services, path: Path, endpoint: str, u
             "access_key_id": first.access_key_id,
             "access_key_secret": first.access_key_secret.reveal(),
         }
-        replace_json(path, content)
+        try:
+            replace_json(path, content)
+        except OSError as error:
+            raise NotReady(f"{path} cannot be written: {error.strerror}") from error
         log.info("credentials written", file=str(path))
         return
     try:

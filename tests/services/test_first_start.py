@@ -11,9 +11,10 @@ import pytest
 import pytest_asyncio
 
 from heliostat.domain.errors import NotReady
+from heliostat.domain.ids import InstanceId
 from heliostat.domain.installation import Installation
 from heliostat.engines.simulated import SimulatedEngine
-from heliostat.first_start import KEYS, keep_credentials_file, make_home
+from heliostat.first_start import KEYS, keep_credentials_file, keep_to_one_database, make_home
 from heliostat.services import Caller, Services
 from heliostat.store import Store, StoreSettings
 from heliostat.testing.clock import ManualClock
@@ -108,6 +109,40 @@ async def test_a_file_that_is_not_ours_is_left_alone_and_named(services: Service
     assert file.read_bytes() == content.encode("latin-1")
     file.unlink()
     await start(services, file)
+
+
+async def test_a_file_that_cannot_be_written_is_told(services: Services, file: Path) -> None:
+    """As on a full disk; the next start then makes new keys."""
+    obstacle = file.with_name("credentials.json.new")
+    obstacle.mkdir()
+    with pytest.raises(NotReady, match=r"credentials\.json cannot be written"):
+        await start(services, file)
+    obstacle.rmdir()
+    await start(services, file)
+
+
+class HasInstances(SimulatedEngine):
+    async def discover(self) -> list[InstanceId]:
+        return [InstanceId("ray-aaaaaaaaaaaaaaaa-bbbbbbbb")]
+
+
+async def test_another_database_does_not_make_orphans_of_what_runs(tmp_path: Path) -> None:
+    await keep_to_one_database(tmp_path, "first", HasInstances())
+    await keep_to_one_database(tmp_path, "first", HasInstances())
+    with pytest.raises(NotReady, match="belong to another database"):
+        await keep_to_one_database(tmp_path, "second", HasInstances())
+    await keep_to_one_database(tmp_path, "second", SimulatedEngine())
+    await keep_to_one_database(tmp_path, "second", HasInstances())
+
+
+@BOTH
+async def test_a_database_is_known_by_its_own_name(database: str, tmp_path: Path) -> None:
+    names = []
+    for url in (database, database, f"sqlite:///{tmp_path}/other.db"):
+        store = await Store.open(StoreSettings(url, b"k" * 32))
+        names.append(store.name)
+        await store.close()
+    assert names[0] == names[1] != names[2]
 
 
 async def test_first_start_happens_once(services: Services) -> None:

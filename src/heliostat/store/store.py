@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -29,7 +30,9 @@ _PROOF = "master_key_proof"
 class Store:
     """Transactions on the installation's database. Make one with :meth:`open`."""
 
-    def __init__(self, database: Database, sealer: Sealer, settings: StoreSettings) -> None:
+    def __init__(self, database: Database, sealer: Sealer, settings: StoreSettings, name: str) -> None:
+        self.name = name
+        """Of the database itself: unlike that of any other, whatever URL it is reached by."""
         shared = Shared(sealer, settings.cached_objects)
         patience = settings.patience.total_seconds()
         writers = 1 if database.single_writer else settings.writers
@@ -68,7 +71,7 @@ def _open(settings: StoreSettings) -> Store:
     try:
         with opened.migrating() as connection:
             migrate(connection)
-            sealer = _sealer(connection, settings.master_key)
+            sealer, name = _sealer(connection, settings.master_key)
     except OperationalError as error:
         raise Unavailable(f"the database cannot be opened: {reason(error)}") from error
     except ProgrammingError as error:
@@ -76,16 +79,20 @@ def _open(settings: StoreSettings) -> Store:
             f"the database refuses to be set up: {reason(error)}; the user of the database URL must own the database, "
             "or be allowed to create tables in its schema"
         ) from error
-    return Store(opened, sealer, settings)
+    return Store(opened, sealer, settings, name)
 
 
-def _sealer(connection: Connection, master_key: bytes | Path) -> Sealer:
-    """The sealer of this database. A proof in it tells another installation's key before anything is sealed with it."""
-    proof = connection.execute(select(installation.c.value).where(installation.c.key == _PROOF)).scalar()
+def _sealer(connection: Connection, master_key: bytes | Path) -> tuple[Sealer, str]:
+    """The sealer of this database, and the database's name.
+
+    A proof in it tells another installation's key before anything is sealed with it. No two are alike.
+    """
+    proof: str | None = connection.execute(select(installation.c.value).where(installation.c.key == _PROOF)).scalar()
     keys = [master_key] if isinstance(master_key, bytes) else load_keys(master_key, create=proof is None)
     sealer = Sealer(keys)
     if proof is None:
-        insert_new(connection, installation, {"key": _PROOF, "value": sealer.seal("heliostat", _PROOF)})
+        proof = sealer.seal("heliostat", _PROOF)
+        insert_new(connection, installation, {"key": _PROOF, "value": proof})
     else:
         sealer.open(proof, _PROOF)
-    return sealer
+    return sealer, hashlib.sha256(proof.encode()).hexdigest()[:16]
