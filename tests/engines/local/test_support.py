@@ -90,5 +90,14 @@ def test_what_is_honoured_has_no_finding(given: ClusterSpec) -> None:
     assert findings(given, MACHINE, CATALOGUE) == []
 
 
+@pytest.mark.parametrize(("replicas", "refused"), [(170, False), (200, True)])
+def test_more_nodes_than_the_machine_can_hold_at_rest_are_refused(replicas: int, refused: bool) -> None:
+    """Started, they would take the memory of everything else that runs on the machine."""
+    given = spec(workers=(WorkerGroup("small", SHAPE, replicas // 2), WorkerGroup("more", SHAPE, replicas // 2)))
+    found = [row.message for row in findings(given, MACHINE, CATALOGUE) if row.verdict is REFUSED]
+    assert bool(found) == refused
+    assert not refused or "201 nodes" in found[0] and "32Gi" in found[0]
+
+
 def test_a_gpu_of_a_machine_that_has_one_is_honoured() -> None:
     assert findings(with_head(gpu="t4"), dataclasses.replace(MACHINE, gpus=1), CATALOGUE) == []

@@ -17,6 +17,10 @@ MEBIBYTE = 1 << 20
 STORE_MINIMUM = 80 * MEBIBYTE
 """Ray refuses stores below 75 MiB."""
 
+HEAD_BYTES = 450 * MEBIBYTE
+WORKER_BYTES = 180 * MEBIBYTE
+"""What Ray's own processes of a node take at rest, before any of the user's code."""
+
 STORE_SHARE = 0.3
 """Of a node's memory, where the user says nothing: Ray's own default."""
 

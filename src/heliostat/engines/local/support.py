@@ -13,7 +13,7 @@ from heliostat_node.environment import overruled
 from heliostat_node.features import features
 from heliostat_node.options import parse_ray_start_params
 
-from .limits import Machine, wanted_store
+from .limits import HEAD_BYTES, WORKER_BYTES, Machine, wanted_store
 from .node_specs import volume_variable, whole_cores
 
 OWN_PREFIXES = ("RAY_AUTH_", "HELIOSTAT_")
@@ -111,10 +111,21 @@ def _release(path: str, shape: NodeShape, release: Release | None, catalogue: Ca
 
 
 def _totals(shapes: list[tuple[NodeShape, int]], machine: Machine) -> Iterator[Finding]:
-    """Overcommitment that only shows in the sum; what is too much for one node alone was said there."""
+    """Overcommitment that only shows in the sum; what is too much for one node alone was said there.
+
+    Work can share cores and memory, Ray's own processes cannot.
+    """
     cores = sum((shape.cpu * replicas for shape, replicas in shapes), Decimal(0))
     memory = sum(shape.memory * replicas for shape, replicas in shapes)
     nodes = sum(replicas for _, replicas in shapes)
+    at_rest = HEAD_BYTES + (nodes - 1) * WORKER_BYTES
+    if at_rest > machine.memory_bytes:
+        yield Finding(
+            "workers",
+            Verdict.REFUSED,
+            f"{nodes} nodes take {format_memory(at_rest)} for Ray's own processes alone, and this machine has "
+            f"{format_memory(machine.memory_bytes)}; ask for fewer",
+        )
     if cores > machine.cores and all(shape.cpu <= machine.cores for shape, _ in shapes):
         yield Finding(
             "workers",
