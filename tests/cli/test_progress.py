@@ -107,3 +107,11 @@ def test_the_step_that_was_under_way_when_it_failed_is_marked() -> None:
     told = lines(seen(step("environment", 1.0, ended=False), state="Error"), 0.0)
     assert told[1].state == "failed" or told[0].state == "failed"
     assert [line.step for line in told if line.state == "failed"] == ["environment"]
+
+
+def test_a_stop_does_not_repeat_the_steps_of_the_start() -> None:
+    told: list[str] = []
+    with LineBoard("stopping training", write=told.append) as board:
+        for state in ("Stopping", "Stopped"):
+            board.show(seen(step("head", 5.0, ended=True), state=state))
+    assert [line.split()[0] for line in told] == ["stopping", "stopped"]

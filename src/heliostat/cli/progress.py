@@ -41,7 +41,12 @@ class Line:
 
 
 def lines(info: ClusterInfo, since_report: float) -> list[Line]:
-    """The steps of the present start, ``since_report`` seconds after the server told of it. Skipped ones are left out."""
+    """The steps of the present start, ``since_report`` seconds after the server told of it. Skipped ones are left out.
+
+    An end has no steps: those of the start before it are no news.
+    """
+    if info.state in ("Stopping", "Stopped"):
+        return []
     rows = {row.step: row for row in info.instance.steps} if info.instance is not None else {}
     last = max((index for index, step in enumerate(STEPS) if step in rows), default=0)
     found = []
