@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from urllib.parse import quote
 
 import pytest
 
@@ -109,6 +110,16 @@ async def test_a_cluster_that_is_up_is_not_deleted_by_mistake(house: House) -> N
     refused = await house.admin.delete(f"{house.clusters}/demo")
     assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
     assert (await house.admin.get(f"{house.clusters}/demo")).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["team/a", "100%", "a%2Fb", "ä ?#&"])
+async def test_any_name_leads_to_its_cluster(house: House, name: str) -> None:
+    made = await house.create(name, start=False)
+    path = f"{house.clusters}/{quote(name, safe='')}"
+    assert (await house.admin.get(path)).json()["id"] == made["id"]
+    assert (await house.admin.get(f"{path}/events")).status_code == 200
+    assert (await house.admin.patch(path, json={"description": "x"})).json()["description"] == "x"
+    assert (await house.admin.delete(path)).status_code == 204
 
 
 async def test_names_are_unique_and_free_again_after_a_delete(house: House) -> None:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from heliostat.api.models.answers import Problem
 from heliostat.domain import errors
@@ -162,6 +163,35 @@ async def test_without_a_good_token_there_is_nothing(house: House, header: str |
         assert answer.headers["www-authenticate"] == "Bearer"
     assert (await client.get("/healthz")).status_code == 200
     assert (await client.get("/readyz")).status_code == 200
+
+
+async def test_of_two_tokens_none_is_believed(house: House) -> None:
+    good, bad = ("authorization", f"Bearer {house.token}"), ("authorization", "Bearer hlt_other")
+    for headers in ([good, bad], [bad, good], [good, good]):
+        answer = await house.client(None).get("/v1/me", headers=headers)
+        assert (answer.status_code, _problem(answer)["code"]) == (401, "unauthenticated")
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+async def test_who_hangs_up_in_the_middle_is_no_defect(house: House, method: str) -> None:
+    await house.create(start=False)
+    path = house.clusters if method == "POST" else f"{house.clusters}/demo"
+    scope = {
+        "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b"",
+        "headers": [(b"authorization", f"Bearer {house.token}".encode()), (b"content-type", b"application/json")],
+        "server": ("h", 1), "client": ("127.0.0.1", 1), "scheme": "http", "root_path": "", "http_version": "1.1",
+    }  # fmt: skip
+    messages: list[Body] = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive() -> Body:
+        return messages.pop(0) if messages else {"type": "http.disconnect"}
+
+    async def send(message: object) -> None:
+        pass
+
+    with capture_logs() as logs:
+        await house.app(scope, receive, send)
+    assert not [line for line in logs if line["log_level"] == "error"]
 
 
 async def test_a_defect_tells_nothing_but_the_requests_id(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

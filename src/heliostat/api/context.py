@@ -67,8 +67,14 @@ def request_id_of(request: Request) -> RequestId:
 
 
 def token_of(request: Request) -> str:
-    """The bearer token of a request. Raises Unauthenticated."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    """The bearer token of a request. Raises Unauthenticated.
+
+    Two headers are refused: something in front may have looked at the other one.
+    """
+    shown = request.headers.getlist("authorization")
+    if len(shown) > 1:
+        raise Unauthenticated("the request has two Authorization headers; send one")
+    scheme, _, token = (shown[0] if shown else "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("show an API token: Authorization: Bearer hlt_...; make one with: heliostat key create")
     return token.strip()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
+from urllib.parse import unquote
 
 import structlog
 from fastapi import HTTPException
 from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from heliostat.domain.ids import new_request_id
@@ -16,6 +19,7 @@ from .metrics import Metrics
 
 MAX_BODY = 1 << 20
 """Bytes. The largest spec that can be stored is far below it."""
+_KEPT = re.compile(rb"%2[5Ff]")
 log = structlog.get_logger()
 
 
@@ -30,6 +34,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope["path"] = _decoded(scope["raw_path"])
         request_id = new_request_id()
         scope.setdefault("state", {})["request_id"] = request_id
         since = time.perf_counter()
@@ -60,6 +65,8 @@ class Edge:
                 await answer(scope, receive, stamped)
             else:
                 await self._app(scope, bounded, stamped)
+        except ClientDisconnect:
+            log.debug("client gone", request=request_id, route=route_of(scope))
         except Exception:  # the boundary: a defect is logged here, and the client learns nothing but the request's id
             log.exception("request failed", request=request_id, method=scope["method"], route=route_of(scope))
             if status:
@@ -68,6 +75,16 @@ class Edge:
             await problems.of_status(500, detail, request_id)(scope, receive, stamped)
         finally:
             self._metrics.request(scope["method"], route_of(scope), status, time.perf_counter() - since)
+
+
+def _decoded(raw_path: bytes) -> str:
+    """The path, in which ``%2F`` and ``%25`` stay as they are: a slash in a name is no separator (see ``named``)."""
+    return unquote(_KEPT.sub(lambda match: b"%25" + match[0][1:], raw_path))
+
+
+def named(segment: str) -> str:
+    """The name in a segment of a path."""
+    return unquote(segment)
 
 
 def route_of(scope: Scope) -> str:

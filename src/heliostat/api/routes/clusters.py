@@ -17,6 +17,7 @@ from heliostat.domain.states import State
 from .. import documents, streams
 from ..context import Context, Here, IdempotencyKey, answer, nothing
 from ..definition import patched, spec_of
+from ..edge import named
 from ..models.answers import ClusterAnswer, ClusterPage, EventList, ExplanationAnswer, NodeList
 from ..models.bodies import Definition, NewCluster, StopRequest
 
@@ -222,7 +223,7 @@ async def _id(here: Context, workspace: WorkspaceId, cluster: str) -> ClusterId:
     """The id of a path's cluster. What has the form of an id is one, which saves a look."""
     if _CLUSTER_ID.fullmatch(cluster):
         return ClusterId(cluster)
-    return await here.services.clusters.resolve(here.caller, workspace, cluster)
+    return await here.services.clusters.resolve(here.caller, workspace, named(cluster))
 
 
 async def _shown(here: Context, record: Cluster, *, status: int = 200) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from heliostat.domain.errors import Forbidden, Unavailable
 
@@ -47,6 +47,12 @@ async def metrics(here: Here) -> Response:
 @router.get("/v1/openapi.json", include_in_schema=False)
 async def openapi(request: Request) -> Response:
     return answer(request.app.openapi())
+
+
+@router.get("/", include_in_schema=False)
+async def root() -> Response:
+    """Who opens the address that the server prints shall see something."""
+    return RedirectResponse("/docs", status_code=303)
 
 
 @router.get("/docs", include_in_schema=False)
