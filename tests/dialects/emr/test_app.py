@@ -127,6 +127,17 @@ async def test_signatures_come_from_anywhere(door: Door) -> None:
     assert (await door.send("GET", door.clusters, headers, client=("192.0.2.7", 1)))[0] == 200
 
 
+async def test_of_two_bearer_tokens_none_is_believed(door: Door) -> None:
+    good = [(name.encode(), value.encode()) for name, value in door.bearer().items()]
+    other = (b"x-acs-bearer-token", b"hlt_other")
+    for headers in ([*good, other], [other, *good], good + good):
+        scope: Scope = {
+            "type": "http", "method": "GET", "raw_path": door.clusters.encode(), "query_string": b"", "headers": headers,
+        }  # fmt: skip
+        start, end = await converse(door.app, scope, [{"type": "http.request"}])
+        assert (start["status"], json.loads(end["body"])["Code"]) == (400, "IncompleteSignature")
+
+
 async def test_a_request_line_in_absolute_form_as_proxies_send_it(door: Door) -> None:
     headers = signed_headers(
         "GET", door.clusters, key=door.first.access_key_id, secret=door.first.access_key_secret.reveal(), host="h",

@@ -21,7 +21,7 @@ from heliostat.services.seams import Clock
 
 from .errors import EmrError
 from .request import Request
-from .signature import read_claim
+from .signature import read_claim, refuse_second_copies
 
 _NOBODYS_SECRET = Secret(secrets.token_urlsafe(24))
 """Checked in place of an unknown key's, so that both take the same work."""
@@ -79,6 +79,7 @@ class Authenticator:
         return Proof(principal, claim.key, claim.nonce)
 
     async def _by_token(self, request: Request, token: str) -> Proof:
+        refuse_second_copies(request)
         if not request.private and not self._bearer_without_tls:
             raise EmrError(
                 "InvalidBearerToken", "Bearer tokens are accepted over https only; anybody can read this one."

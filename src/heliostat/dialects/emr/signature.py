@@ -64,7 +64,7 @@ class Claim:
 def read_claim(request: Request, now: datetime) -> Claim:
     """Who claims to have signed the request. Raises EmrError for everything that is wrong without knowing the secret."""
     headers = request.headers
-    _refuse_second_copies(request)
+    refuse_second_copies(request)
     authorization = headers.get("authorization", "")
     match = _AUTHORIZATION.fullmatch(authorization)
     if match is None:
@@ -120,8 +120,11 @@ def _algorithm(name: str) -> EmrError:
     return EmrError("InvalidSignatureMethod", f"{name} is not accepted here; sign with {ALGORITHM}.")
 
 
-def _refuse_second_copies(request: Request) -> None:
-    """No second copy of anything that is relied on: two readers of one request could see different ones."""
+def refuse_second_copies(request: Request) -> None:
+    """No second copy of anything that is relied on: two readers of one request could see different ones.
+
+    Raises EmrError.
+    """
     seen = set()
     for name, _ in request.header_list:
         if name in seen and (name.startswith("x-acs-") or name in ("authorization", "host")):
