@@ -24,6 +24,7 @@ import uvloop
 
 import heliostat.api
 from heliostat import logs
+from heliostat.bounded_http import BoundedHttp
 from heliostat.config import ConfigFile, Settings
 from heliostat.control.clock import SystemClock
 from heliostat.control.leases import Leases, SoleServer, StoredLeases
@@ -225,7 +226,7 @@ async def serve(
             web = _Web(
                 uvicorn.Config(
                     server.app,
-                    http="httptools",
+                    http=BoundedHttp,
                     ws="websockets-sansio",
                     lifespan="off",
                     log_config=None,
