@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from heliostat.engines.simulated import SimulatedEngine, World
 
-from .conformance import EngineConformance
+from .conformance import EngineConformance, plan
 
 
 class Simulation:
@@ -33,3 +34,15 @@ class TestSimulatedEngine(EngineConformance):
         await harness.engine.open()
         yield harness
         await harness.engine.close()
+
+
+async def test_a_world_with_a_clock_tells_its_time_and_the_same_at_every_look() -> None:
+    now = datetime(2030, 1, 1, tzinfo=UTC)
+    engine = SimulatedEngine(World(clock=lambda: now))
+    wanted = plan()
+    await engine.apply(wanted)
+    first = await engine.observe(wanted.instance)
+    assert {node.started_at for node in first.nodes} == {now} == {row.started_at for row in first.progress}
+    now += timedelta(hours=1)
+    assert await engine.observe(wanted.instance) == first
+    await engine.close()

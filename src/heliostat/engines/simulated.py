@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -38,6 +38,7 @@ class SimulatedInstance:
     """One instance in the world."""
 
     plan: InstancePlan
+    since: datetime
     nodes: dict[NodeId, NodeObservation] = field(default_factory=dict)
     born: int = 0
     """How many nodes it ever had; numbers the next one."""
@@ -65,6 +66,11 @@ class World:
     dashboard: str = "127.0.0.1:9"
     """The address that running instances claim."""
     now: datetime = EPOCH
+    """What it stamps reports with, unless it has a clock."""
+    clock: Callable[[], datetime] | None = None
+
+    def time(self) -> datetime:
+        return self.now if self.clock is None else self.clock()
 
 
 class SimulatedEngine:
@@ -86,7 +92,7 @@ class SimulatedEngine:
     async def apply(self, plan: InstancePlan) -> None:
         known = self.world.instances.get(plan.instance)
         if known is None:
-            known = SimulatedInstance(plan)
+            known = SimulatedInstance(plan, self.world.time())
             self.world.instances[plan.instance] = known
             self.world.starts[plan.instance] += 1
             known.failure = self.world.failing.get(plan.name)
@@ -117,7 +123,7 @@ class SimulatedEngine:
             present=True,
             step=step,
             generation=known.plan.generation,
-            progress=(Progress(step, self.world.now),),
+            progress=(Progress(step, known.since, known.since if step in (Step.UP, Step.FAILED) else None),),
             head_ready=head,
             jobs_ready=head,
             nodes=nodes,
@@ -175,7 +181,7 @@ class SimulatedEngine:
             if victim is None:
                 continue
             known.incidents.append(
-                Incident(f"lost/{node}", self.world.now, f"{victim.kind.title()}Lost", f"{node} was killed")
+                Incident(f"lost/{node}", self.world.time(), f"{victim.kind.title()}Lost", f"{node} was killed")
             )
             if victim.kind == "head":
                 known.failure = f"the head {node} was killed and cannot be brought back"
@@ -200,7 +206,7 @@ class SimulatedEngine:
             for _ in range(group.replicas - len(have)):
                 known.born += 1
                 name = NodeId(f"{known.plan.instance}-{kind}-{known.born}")
-                known.nodes[name] = NodeObservation(name, kind, group.name, NodeState.STARTING, self.world.now)
+                known.nodes[name] = NodeObservation(name, kind, group.name, NodeState.STARTING, self.world.time())
                 changed = True
         wanted = {group.name for _, group in groups}
         for node in [node for node in known.nodes.values() if node.group not in wanted]:
@@ -221,7 +227,7 @@ class SimulatedEngine:
             return
         for name, node in known.nodes.items():
             if node.state is NodeState.STARTING:
-                known.nodes[name] = replace(node, state=NodeState.ALIVE, started_at=self.world.now)
+                known.nodes[name] = replace(node, state=NodeState.ALIVE, started_at=self.world.time())
         self._changed.put_nowait(instance)
 
     def elapse(self, seconds: float) -> None:

@@ -64,24 +64,29 @@ class Healthy:
 
 
 class FastClock:
-    """Real sleeps, and a time of day that tests can move on."""
+    """Real sleeps, and a time of day that tests can move on; moved back, it leaves sleeps as they are."""
 
     def __init__(self) -> None:
         self._ahead = timedelta(0)
+        self._skipped = 0.0
         self._moved = asyncio.Event()
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self._ahead
 
     async def sleep(self, seconds: float) -> None:
-        until = self.now() + timedelta(seconds=seconds)
-        while (left := (until - self.now()).total_seconds()) > 0:
+        until = self._steady() + seconds
+        while (left := until - self._steady()) > 0:
             moved = self._moved
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(moved.wait(), left)
 
+    def _steady(self) -> float:
+        return asyncio.get_running_loop().time() + self._skipped
+
     def advance(self, seconds: float) -> None:
         self._ahead += timedelta(seconds=seconds)
+        self._skipped += max(0.0, seconds)
         self._moved.set()
         self._moved = asyncio.Event()
 

@@ -16,7 +16,7 @@ from heliostat.engines.local.records import InstanceRecord
 
 from ..conformance import plan, until
 from .kit import FastClock, Healthy, Lab, kill, of_kind
-from .test_life import failed, up, with_head, with_workers
+from .test_life import complete_again, failed, up, with_head, with_workers
 
 
 def blocked(lab: Lab, instance: str) -> Path:
@@ -176,6 +176,25 @@ def test_what_may_be_secret_is_hidden_in_text() -> None:
     known = secrets(dataclasses.replace(wanted, head=dataclasses.replace(wanted.head, env=env)))
     text = f"1 open-sesame of /usr/share/dict with {token} at https://me:mellon@index.example/simple"
     assert hidden(text, known) == "1 **** of /usr/share/dict with **** at https://****@index.example/simple"
+
+
+async def test_a_clock_that_is_set_back_holds_nothing_up(fast: tuple[Lab, FastClock]) -> None:
+    lab, clock = fast
+    assert lab.health is not None
+    wanted = plan(workers=1)
+    first = await up(lab, wanted)
+    kill(of_kind(first, "worker")[0])
+    second = await complete_again(lab, wanted, first)
+    kill(of_kind(second, "worker")[0])
+    await until(lab.engine, wanted.instance, lambda seen: "2 losses in a row" in seen.trouble, "it waits")
+    clock.advance(-3600)
+    clock.advance(2)
+    await complete_again(lab, wanted, second)
+    asked = lab.health.asked
+    for _ in range(3):
+        clock.advance(6)
+        await asyncio.sleep(0.05)
+    assert lab.health.asked > asked
 
 
 async def test_nothing_piles_up_for_a_group_that_keeps_dying(fast: tuple[Lab, FastClock], tmp_path: Path) -> None:

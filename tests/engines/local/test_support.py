@@ -96,7 +96,7 @@ def test_more_nodes_than_the_machine_can_hold_at_rest_are_refused(replicas: int,
     given = spec(workers=(WorkerGroup("small", SHAPE, replicas // 2), WorkerGroup("more", SHAPE, replicas // 2)))
     found = [row.message for row in findings(given, MACHINE, CATALOGUE) if row.verdict is REFUSED]
     assert bool(found) == refused
-    assert not refused or "201 nodes" in found[0] and "32Gi" in found[0]
+    assert not refused or ("201 nodes" in found[0] and "32Gi" in found[0])
 
 
 def test_a_gpu_of_a_machine_that_has_one_is_honoured() -> None:

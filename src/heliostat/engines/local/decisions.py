@@ -158,12 +158,12 @@ def decide(facts: Facts, rules: LocalSettings) -> Decision:
     steps += _scale(facts)
     if steps:
         return Decision(tuple(steps), again=0.0)
-    due = [node for node in record.nodes if not node.launched_at and node.not_before <= facts.now]
+    due = [node for node in record.nodes if not node.launched_at and not _wait(facts, node, rules)]
     if due:
         begun = _starts(facts, due)
         starting = any(isinstance(step, Start) for step in begun)
-        return Decision(begun, POLL_SECONDS if starting else _again(facts))
-    return Decision((), _again(facts))
+        return Decision(begun, POLL_SECONDS if starting else _again(facts, rules))
+    return Decision((), _again(facts, rules))
 
 
 def node_key(node: NodeRecord) -> str:
@@ -267,13 +267,19 @@ def _starts(facts: Facts, due: list[NodeRecord]) -> tuple[Step, ...]:
     return tuple(Start(node.node) for node in due)
 
 
-def _again(facts: Facts) -> float | None:
+def _wait(facts: Facts, node: NodeRecord, rules: LocalSettings) -> float:
+    """Seconds of back-off that are left. More than there can be means that the clock was set back: none."""
+    left = node.not_before - facts.now
+    return left if 0 < left <= rules.back_off_limit.total_seconds() else 0.0
+
+
+def _again(facts: Facts, rules: LocalSettings) -> float | None:
     waits = []
     for node in facts.record.nodes:
         seen = _seen(facts, node)
         if not node.launched_at:
-            if node.not_before > facts.now:
-                waits.append(node.not_before - facts.now)
+            if wait := _wait(facts, node, rules):
+                waits.append(wait)
         elif not (seen.jobs_ready if node.kind == "head" else seen.registered):
             waits.append(POLL_SECONDS)
     return min(waits, default=None)

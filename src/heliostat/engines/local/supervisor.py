@@ -351,7 +351,7 @@ class Supervisor:
             return None
         interval = self._world.settings.health_interval.total_seconds()
         due = self._asked_health + interval - self._world.now()
-        if due > 0:
+        if 0 < due <= interval:  # more means that the clock was set back
             return due
         self._asked_health = self._world.now()
         self._in_background("health", partial(self._ask_health, f"{HOST}:{heads[0].ports['dashboard_port']}"))
