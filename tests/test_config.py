@@ -14,7 +14,7 @@ from heliostat.domain.installation import Installation
 
 BAD = {
     "nonsense": ("not [ TOML", "is not TOML"),
-    "unknown key": ("regoin = 'x'", "regoin"),
+    "unknown key": ("regoin = 'x'", "regoin: there is no such setting"),
     "unknown key in a table": ("[engine]\npython_download = true", "engine.python_download"),
     "wrong type": ("region = 5", "region"),
     "release name": ("[[releases]]\nname='x'\nray='2.60.0'\npython='3.11'", "releases.0.name"),

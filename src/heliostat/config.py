@@ -149,7 +149,8 @@ class ConfigFile(_Strict):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            raise NotReady(f"{path}: {where}: {first['msg']}") from error
+            unknown = first["type"] == "extra_forbidden"
+            raise NotReady(f"{path}: {where}: {'there is no such setting' if unknown else first['msg']}") from error
 
     def installation(self, *, url: str, domain: str, scheme: str) -> Installation:
         """What the file offers, with the addresses that the server has. Raises NotReady."""

@@ -76,6 +76,14 @@ def test_it_says_where_it_is_and_ends_when_told(
     assert "Traceback" not in err
 
 
+def test_a_database_that_does_not_answer_is_no_defect_of_the_program(programs: list[Program], tmp_path: Path) -> None:
+    url = "postgresql://ray:s3cret@127.0.0.1:1/x"
+    code, _, err = start(programs, "--home", str(tmp_path / "h"), "--port", "0", "--database-url", url).end()
+    assert code == 1
+    assert "Connection refused" in err and "--database-url" in err
+    assert "defect" not in err and "s3cret" not in err and "Traceback" not in err
+
+
 def test_an_address_in_use_is_refused_with_the_remedy(programs: list[Program], tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -79,7 +79,7 @@ def command(app: App, /, quiet: bool, debug: bool, **options: Any) -> None:  # f
     from pydantic import ValidationError
 
     from heliostat.config import Settings
-    from heliostat.domain.errors import NotReady
+    from heliostat.domain.errors import NotReady, Unavailable
     from heliostat.server import run
 
     from ..failures import Failure
@@ -97,6 +97,9 @@ def command(app: App, /, quiet: bool, debug: bool, **options: Any) -> None:  # f
         raise click.UsageError(f"HELIOSTAT_{name.upper()}: {first['msg']}") from error
     try:
         run(settings, announce=lambda running: app.say(banner(running)))
+    except Unavailable as error:
+        remedy = "start the database, or correct --database-url" if settings.database_url else ""
+        raise Failure(str(error), remedy=remedy) from error
     except NotReady as error:
         raise Failure(str(error)) from error
 
