@@ -15,6 +15,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -35,7 +36,7 @@ from heliostat.domain.errors import NotReady
 from heliostat.domain.installation import Installation
 from heliostat.engines.base import Engine
 from heliostat.engines.local import LocalEngine, LocalSettings
-from heliostat.engines.simulated import SimulatedEngine
+from heliostat.engines.simulated import SimulatedEngine, World
 from heliostat.first_start import keep_credentials_file, keep_to_one_database, make_home, user_name
 from heliostat.front import Front
 from heliostat.gateway import Gateway, GatewaySettings
@@ -129,7 +130,7 @@ def emr_settings(file: ConfigFile) -> emr.EmrSettings:
 def make_engine(settings: Settings, file: ConfigFile, installation: Installation) -> Engine:
     """The engine that the settings name."""
     if settings.engine == "simulated":
-        return SimulatedEngine()
+        return SimulatedEngine(World(clock=lambda: datetime.now(UTC)))
     chosen = LocalSettings(
         state=settings.home / "local",
         catalogue=installation.catalogue,
