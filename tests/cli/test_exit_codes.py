@@ -127,6 +127,11 @@ class TestAgainstAServer:
         assert denied.code == ExitCode.NOT_PERMITTED
         assert "hlt_wrong" not in denied.err
 
+    def test_a_key_that_is_over_before_it_begins(self, server: HarnessServer, type_: Type) -> None:
+        answer = type_("key", "create", "--lifetime", "0s")
+        assert (answer.code, answer.out) == (2, "")
+        assert "at least 1s" in answer.err
+
     def test_no_server(self, type_: Type, monkeypatch: pytest.MonkeyPatch) -> None:
         assert type_("cluster", "list").code == ExitCode.NOT_PERMITTED
         monkeypatch.setenv("HELIOSTAT_ENDPOINT", "http://127.0.0.1:9")

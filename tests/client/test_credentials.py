@@ -10,7 +10,7 @@ import pytest
 
 from heliostat.client import credentials
 from heliostat.client.credentials import Credentials
-from heliostat.client.errors import NoCredentials
+from heliostat.client.errors import InvalidRequest, NoCredentials
 
 
 @pytest.fixture
@@ -122,3 +122,27 @@ def test_a_file_of_somebody_else_is_no_traceback(
 
 def test_no_token_in_a_repr() -> None:
     assert "hlt_1" not in repr(Credentials("https://one", "hlt_1"))
+
+
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:8600", "ftp://h", "http://", "http://h:port", "http://[", "h"])
+@pytest.mark.parametrize("token", ["hlt_x", None])
+def test_what_is_no_address_is_told_before_anything_is_sent(
+    endpoint: str, token: str | None, env: dict[str, str]
+) -> None:
+    with pytest.raises(InvalidRequest, match="not the address of a server; write for example http://") as raised:
+        credentials.find(endpoint, token, environ=env)
+    assert raised.value.path == "endpoint"
+
+
+@pytest.mark.parametrize("endpoint", ["http://h:1/docs", "http://me:s3cret@h:1", "http://h:1?x", "http://h:1/#x"])
+def test_an_endpoint_is_scheme_host_and_port_alone(endpoint: str, env: dict[str, str]) -> None:
+    with pytest.raises(InvalidRequest, match=r"http://h:1$") as raised:
+        credentials.find(endpoint, "hlt_x", environ=env)
+    assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("token", ["hlt_ä", "hlt_a b", "hlt_a\nx: y"])
+def test_a_token_that_no_header_can_carry_is_told_without_repeating_it(token: str, env: dict[str, str]) -> None:
+    with pytest.raises(NoCredentials, match="characters that no token has") as raised:
+        credentials.find("http://h", token, environ=env)
+    assert token not in str(raised.value)

@@ -24,3 +24,10 @@ def test_a_private_authority_is_trusted_when_it_is_named_and_only_then(tmp_path:
             assert client.me().admin
         with heliostat.Client(server.url, server.token, retries=0) as client, pytest.raises(Unreachable, match="ca="):
             client.me()
+
+
+def test_https_to_a_server_without_it_says_so(tmp_path: Path) -> None:
+    with threaded(tmp_path) as server:
+        endpoint = server.url.replace("http:", "https:")
+        with heliostat.Client(endpoint, server.token, retries=0) as client, pytest.raises(Unreachable, match="http://"):
+            client.me()

@@ -21,8 +21,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from .errors import NoCredentials
+from .errors import InvalidRequest, NoCredentials
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ def find(
     home: str | Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Credentials:
-    """The credentials to use. Raises NoCredentials with the places that were looked at."""
+    """The credentials to use. Raises NoCredentials with the places that were looked at, InvalidRequest for an endpoint
+    that is no address of a server."""
     env = os.environ if environ is None else environ
     endpoint = endpoint or env.get("HELIOSTAT_ENDPOINT") or None
     token_given = token or env.get("HELIOSTAT_TOKEN") or None
@@ -54,15 +56,47 @@ def find(
     named = profile or env.get("HELIOSTAT_PROFILE") or None
     for kept in _kept(named, home, env, endpoint):
         source = "given" if token_given else kept.source
-        return replace(kept, token=token_given or kept.token, workspace=workspace or kept.workspace, source=source)
+        return _usable(
+            replace(kept, token=token_given or kept.token, workspace=workspace or kept.workspace, source=source)
+        )
     if endpoint and token_given:
-        return Credentials(_trimmed(endpoint), token_given, workspace, source="given")
+        return _usable(Credentials(_trimmed(endpoint), token_given, workspace, source="given"))
+    if endpoint:
+        check_endpoint(endpoint)
     lacking = "token" if endpoint else "server"
     raise NoCredentials(
         f"no {lacking} is known{f' for {endpoint}' if endpoint else ''}: looked at HELIOSTAT_ENDPOINT and HELIOSTAT_TOKEN, "
         f"{profiles_file(env)} and {home_folder(home, env) / 'credentials.json'}; "
         "start a server with: heliostat serve, or log in with: heliostat login"
     )
+
+
+def check_endpoint(endpoint: str) -> None:
+    """Raises InvalidRequest unless it is ``http(s)://host[:port]``."""
+    try:
+        parts = urlsplit(endpoint)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole:
+        raise InvalidRequest(
+            f"{endpoint.rpartition('@')[2]!r} is not the address of a server; write for example http://127.0.0.1:8600",
+            path="endpoint",
+        )
+    if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise InvalidRequest(
+            f"must be scheme, host and port alone: {parts.scheme}://{parts.netloc.rpartition('@')[2]}",
+            path="endpoint",
+        )
+
+
+def _usable(found: Credentials) -> Credentials:
+    check_endpoint(found.endpoint)
+    if not (found.token.isascii() and found.token.isprintable()) or " " in found.token:
+        raise NoCredentials(
+            f"the token ({found.source}) has characters that no token has; copy it again from: heliostat key create"
+        )
+    return found
 
 
 def home_folder(home: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Path:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 import uuid
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ __all__ = [
     "delete", "get", "new_key", "passing", "patch", "pause", "post", "put", "read", "segment", "unreachable",
 ]  # fmt: skip
 
+_ERROR_NUMBER = re.compile(r"^\[Errno -?\d+\] ")
 STREAM_PATIENCE_SECONDS = 60.0
 """How long a stream that broke is opened again in vain before its reader is told."""
 
@@ -118,6 +120,9 @@ def pause(attempt: int, headers: Mapping[str, str] | None = None) -> float:
 
 
 def unreachable(endpoint: str, cause: str) -> Unreachable:
+    cause = _ERROR_NUMBER.sub("", cause)
+    if "WRONG_VERSION_NUMBER" in cause or "RECORD_LAYER_FAILURE" in cause:
+        return Unreachable(f"{endpoint} does not speak https; write http:// if it is a server without TLS")
     if "CERTIFICATE_VERIFY_FAILED" in cause:
         remedy = "name the file of its authority with ca= or --ca"
         return Unreachable(f"the certificate of {endpoint} cannot be trusted ({cause}); {remedy}")

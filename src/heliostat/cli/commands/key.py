@@ -49,10 +49,12 @@ def create(app: App, kind: str, principal: str | None, description: str, lifetim
     from ..output import Card, emit
     from ..tables import moment
 
+    if lifetime is not None and lifetime < timedelta(seconds=1):
+        raise click.BadParameter("must be at least 1s", param_hint="--lifetime")
     with app.client() as client:
         made = client.keys.create(
             kind, principal=principal, description=description,
-            lifetime_seconds=None if lifetime is None else max(1, round(lifetime.total_seconds())),
+            lifetime_seconds=None if lifetime is None else round(lifetime.total_seconds()),
         )  # fmt: skip
     key = made.key
     fields = [
