@@ -190,6 +190,21 @@ def test_everything_else_there_is(server: HarnessServer, client: heliostat.Clien
             other.me()
 
 
+@pytest.mark.parametrize("odd", ["..", ".", "a/b", "../..", "50%", "ä ?"])
+def test_odd_names_are_names_and_no_paths(client: heliostat.Client, odd: str) -> None:
+    for call in (client.clusters.get, client.clusters.delete, client.clusters.nodes):
+        with pytest.raises(NotFound, match="cluster"):
+            call(odd)
+    made = client.clusters.create(odd, start=False)
+    assert client.clusters.get(odd).id == made.id
+    client.clusters.delete(odd)
+
+
+def test_an_empty_name_names_nothing(client: heliostat.Client) -> None:
+    with pytest.raises(InvalidRequest, match="must not be empty"):
+        client.clusters.get("")
+
+
 def test_two_workspaces_and_none_named_is_told_with_the_choices(
     server: HarnessServer, client: heliostat.Client
 ) -> None:

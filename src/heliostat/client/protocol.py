@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from .errors import HeliostatError, NotFound, Unavailable, Unreachable, of_problem
+from .errors import HeliostatError, InvalidRequest, NotFound, Unavailable, Unreachable, of_problem
 
 __all__ = [
     "Deadline", "EventLines", "NotFound", "Reconnection", "Request", "ServerEvent", "Unavailable",
@@ -67,8 +67,10 @@ def delete(path: str, **query: Any) -> Request:
 
 
 def segment(text: str) -> str:
-    """Text as one segment of a path."""
-    return quote(text, safe="")
+    """A name or an id as one segment of a path. Raises InvalidRequest for an empty one, which would name what is above."""
+    if not text:
+        raise InvalidRequest("a name or an id must not be empty")
+    return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
 
 
 def new_key() -> str:
