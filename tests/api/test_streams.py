@@ -86,7 +86,7 @@ async def test_a_stream_ends_when_its_reader_loses_the_role(house: House) -> Non
     await _open(house)
     await house.admin.delete(f"/v1/workspaces/{house.workspace}/roles/eve")
     monkey = pytest.MonkeyPatch()
-    monkey.setattr(streams, "SIGN_OF_LIFE_SECONDS", 0.0)
+    monkey.setattr(streams, "CHECK_SECONDS", 0.0)
     try:
         answer = await asyncio.wait_for(watching, 10)
     finally:
@@ -95,7 +95,7 @@ async def test_a_stream_ends_when_its_reader_loses_the_role(house: House) -> Non
 
 
 async def test_a_stream_ends_when_its_token_is_revoked(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "SIGN_OF_LIFE_SECONDS", 0.0)
+    monkeypatch.setattr(streams, "CHECK_SECONDS", 0.0)
     await house.create(start=False)
     made = (await house.admin.post("/v1/keys", json={})).json()
     client = house.client(made["secret"])
@@ -103,6 +103,28 @@ async def test_a_stream_ends_when_its_token_is_revoked(house: House, monkeypatch
     await _open(house)
     await house.admin.delete(f"/v1/keys/{made['key']['id']}")
     kind, problem = frames((await asyncio.wait_for(watching, 10)).text)[-1]
+    assert (kind, problem["code"]) == ("error", "unauthenticated")
+
+
+async def test_a_cluster_that_keeps_changing_does_not_keep_a_revoked_reader(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(streams, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(streams, "SIGN_OF_LIFE_SECONDS", 0.05)
+    await house.create(start=False)
+    made = (await house.admin.post("/v1/keys", json={})).json()
+    client = house.client(made["secret"])
+    watching = asyncio.create_task(client.get(f"{house.clusters}/demo/watch", params={"seconds": 30}))
+    await _open(house)
+    await house.admin.delete(f"/v1/keys/{made['key']['id']}")
+    admin = house.admin
+    async with asyncio.timeout(10):
+        for number in range(10_000):
+            await admin.patch(f"{house.clusters}/demo", json={"description": str(number)})
+            if watching.done():
+                break
+    kind, problem = frames(watching.result().text)[-1]
     assert (kind, problem["code"]) == ("error", "unauthenticated")
 
 

@@ -26,7 +26,9 @@ LOOK_SECONDS = 0.25
 CALM_AFTER_SECONDS = 30.0
 CALM_LOOK_SECONDS = 1.0
 SIGN_OF_LIFE_SECONDS = 10.0
-"""How often a comment is sent when there is nothing to say; the caller's token is checked again then."""
+"""How often a comment is sent when there is nothing to say."""
+CHECK_SECONDS = 10.0
+"""How often the caller's token is looked at again, whether there is something to say or not."""
 MAX_STREAMS = 500
 """Open at once; one more is told to come again."""
 BATCH = 200
@@ -41,6 +43,7 @@ class Pace:
         self._end = None if seconds is None else now + seconds
         self._news = now
         self._sign = now
+        self._check = now
 
     @property
     def over(self) -> bool:
@@ -55,6 +58,14 @@ class Pace:
         if now - self._sign < SIGN_OF_LIFE_SECONDS:
             return False
         self._sign = now
+        return True
+
+    def check_due(self) -> bool:
+        """Whether the caller is to be looked up again; says so once."""
+        now = time.monotonic()
+        if now - self._check < CHECK_SECONDS:
+            return False
+        self._check = now
         return True
 
     async def rest(self) -> None:
@@ -83,13 +94,14 @@ async def cluster_changes(
     pace = Pace(seconds, context.shared.closing)
     shown: tuple[Cluster, Instance | None] | None = None
     while True:
+        if pace.check_due():
+            context = await context.again()
         view = await context.services.clusters.get(context.caller, workspace, cluster)
         if shown is None or shown != (view.cluster, view.instance):
             shown = (view.cluster, view.instance)
             pace.news()
             yield frame("cluster", context.documents.cluster(context.caller, view))
         elif pace.sign_due():
-            context = await context.again()
             yield b": still here\n\n"
         if pace.over:
             return
@@ -102,6 +114,8 @@ async def event_changes(
     """``event`` events, oldest first, from behind ``after`` on; ``gone`` at the end when the cluster was deleted."""
     pace = Pace(seconds, context.shared.closing)
     while True:
+        if pace.check_due():
+            context = await context.again()
         rows = await context.services.clusters.events(context.caller, workspace, cluster, limit=BATCH, after=after)
         for row in rows:
             after = row.id
@@ -109,7 +123,6 @@ async def event_changes(
         if rows:
             pace.news()
         elif pace.sign_due():
-            context = await context.again()
             yield b": still here\n\n"
         if pace.over:
             return
