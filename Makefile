@@ -45,7 +45,7 @@ test: $(TEST_STAMP) ## the whole suite: real Ray, real databases, the real SDKs,
 	$(PYTEST)
 
 test-fast: $(TEST_STAMP) ## what takes under two minutes
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow" -n 4
 
 bench: $(TEST_STAMP) ## the figures of docs/performance.md
 	$(BIN)/python bench/run.py

@@ -6,16 +6,21 @@ from __future__ import annotations
 
 import getpass
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
 from heliostat.domain.errors import NotReady
+from heliostat.domain.ids import random_text
 from heliostat.engines.base import Engine
 from heliostat.services import Services
+from heliostat.store import Store
 from heliostat_node.protocol import replace_json
 
 log = structlog.get_logger()
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 KEYS = ("endpoint", "workspace_id", "token", "access_key_id", "access_key_secret")
 """What the file holds, each a text."""
 
@@ -49,6 +54,27 @@ async def keep_to_one_database(home: Path, database: str, engine: Engine) -> Non
         file.write_text(database)
     except OSError as error:
         raise NotReady(f"{file} cannot be used: {error.strerror}") from error
+
+
+async def keep_to_one_home(home: Path, store: Store) -> None:
+    """See to it that no server elsewhere runs this database's instances as processes of its own machine.
+
+    What the local engine runs, no other machine sees: a second server would take a cluster over by starting it again.
+    So the database belongs to the home folder of the first server with a local engine. Raises NotReady.
+    """
+    file = home / "place"
+    try:
+        if not file.exists():
+            file.write_text(random_text(16))
+        place = file.read_text()
+    except OSError as error:
+        raise NotReady(f"{file} cannot be used: {error.strerror}") from error
+    if not await store.write(lambda tx: tx.leases.acquire("local-engine", place, BEGINNING, FOR_EVER)):
+        raise NotReady(
+            "this database belongs to a server with another home folder, whose clusters are processes of its machine; "
+            f"start the server with that folder instead of {home}, or give it a database of its own. If that folder is "
+            "lost for good, delete the row 'local-engine' of the database's table leases"
+        )
 
 
 def user_name() -> str:

@@ -37,7 +37,7 @@ from heliostat.domain.installation import Installation
 from heliostat.engines.base import Engine
 from heliostat.engines.local import LocalEngine, LocalSettings
 from heliostat.engines.simulated import SimulatedEngine, World
-from heliostat.first_start import keep_credentials_file, keep_to_one_database, make_home, user_name
+from heliostat.first_start import keep_credentials_file, keep_to_one_database, keep_to_one_home, make_home, user_name
 from heliostat.front import Front
 from heliostat.gateway import Gateway, GatewaySettings
 from heliostat.services import Services
@@ -101,6 +101,8 @@ class Server:
             await engine.open()
             stack.push_async_callback(engine.close)
             await keep_to_one_database(settings.home, store.name, engine)
+            if isinstance(engine, LocalEngine):
+                await keep_to_one_home(settings.home, store)
             leases: Leases = StoredLeases(store, clock) if settings.database_url else SoleServer()
             loop = ControlLoop(store, engine, Reconciler(store, engine, installation, clock), leases)
             services = Services.build(store, installation, engine, clock, loop.wake)

@@ -14,7 +14,7 @@ from heliostat.domain.errors import NotReady
 from heliostat.domain.ids import InstanceId
 from heliostat.domain.installation import Installation
 from heliostat.engines.simulated import SimulatedEngine
-from heliostat.first_start import KEYS, keep_credentials_file, keep_to_one_database, make_home
+from heliostat.first_start import KEYS, keep_credentials_file, keep_to_one_database, keep_to_one_home, make_home
 from heliostat.services import Caller, Services
 from heliostat.store import Store, StoreSettings
 from heliostat.testing.clock import ManualClock
@@ -133,6 +133,19 @@ async def test_another_database_does_not_make_orphans_of_what_runs(tmp_path: Pat
         await keep_to_one_database(tmp_path, "second", HasInstances())
     await keep_to_one_database(tmp_path, "second", SimulatedEngine())
     await keep_to_one_database(tmp_path, "second", HasInstances())
+
+
+@BOTH
+async def test_a_second_machine_cannot_start_the_clusters_of_the_first_again(database: str, tmp_path: Path) -> None:
+    homes = [tmp_path / "one", tmp_path / "two"]
+    for home in homes:
+        home.mkdir()
+    store = await Store.open(StoreSettings(database, tmp_path / "key"))
+    await keep_to_one_home(homes[0], store)
+    with pytest.raises(NotReady, match="another home folder"):
+        await keep_to_one_home(homes[1], store)
+    await keep_to_one_home(homes[0], store)
+    await store.close()
 
 
 @BOTH
