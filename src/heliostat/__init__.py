@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from .client import HeliostatError as HeliostatError
     from .client import WorkerGroup as WorkerGroup
     from .client import default_client as default_client
+    from .client import ray_init as ray_init
     from .client import set_default_client as set_default_client
 
 _NAMES = (
     "AsyncClient", "AsyncCluster", "Autoscaling", "Client", "Cluster", "FaultTolerance", "Head", "HeliostatError",
-    "WorkerGroup", "default_client", "set_default_client",
+    "WorkerGroup", "default_client", "ray_init", "set_default_client",
 )  # fmt: skip
 
 __all__ = list(_NAMES)

@@ -97,6 +97,8 @@ class EngineFile(_Strict):
     python_downloads: bool = False
     concurrent_starts: int | None = Field(default=None, ge=1)
     start_deadline_seconds: int = Field(default=300, ge=10)
+    client_server: bool = True
+    """Whether heads run Ray's client server, which ``ray://`` needs; it takes 40 to 50 MB each."""
 
 
 class EmrFile(_Strict):

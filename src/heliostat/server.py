@@ -25,7 +25,6 @@ import uvloop
 
 import heliostat.api
 from heliostat import logs
-from heliostat.bounded_http import BoundedHttp
 from heliostat.config import ConfigFile, Settings
 from heliostat.control.clock import SystemClock
 from heliostat.control.leases import Leases, SoleServer, StoredLeases
@@ -40,6 +39,7 @@ from heliostat.engines.simulated import SimulatedEngine, World
 from heliostat.first_start import keep_credentials_file, keep_to_one_database, keep_to_one_home, make_home, user_name
 from heliostat.front import Front
 from heliostat.gateway import Gateway, GatewaySettings
+from heliostat.port import opening
 from heliostat.services import Services
 from heliostat.services.seams import Clock
 from heliostat.store import Store, StoreSettings
@@ -138,6 +138,7 @@ def make_engine(settings: Settings, file: ConfigFile, installation: Installation
         catalogue=installation.catalogue,
         start_deadline=installation.start_deadline,
         python_downloads=file.engine.python_downloads,
+        client_server=file.engine.client_server,
     )
     if file.engine.concurrent_starts is not None:
         chosen = LocalSettings(**{**vars(chosen), "concurrent_starts": file.engine.concurrent_starts})
@@ -229,7 +230,7 @@ async def serve(
             web = _Web(
                 uvicorn.Config(
                     server.app,
-                    http=BoundedHttp,
+                    http=opening(server.gateway.ray_client),
                     ws="websockets-sansio",
                     lifespan="off",
                     log_config=None,

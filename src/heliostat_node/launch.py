@@ -31,9 +31,9 @@ import ray._raylet
 from ray._private import ray_constants
 from ray._private.parameter import RayParams
 
-from heliostat_node import nursery, obituary
+from heliostat_node import client_server, nursery, obituary
 from heliostat_node.environment import changes_imports
-from heliostat_node.probe import HOST, DashboardProbe
+from heliostat_node.probe import HOST, ClientServerProbe, DashboardProbe
 from heliostat_node.protocol import NodeSpec
 from heliostat_node.shim import NodeFailed
 from heliostat_node.status import Status
@@ -124,6 +124,7 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
         """Start the processes; returns when the raylet is registered. Raises NodeFailed or what Ray raises."""
         temp_dir = Path(self.spec.temp_dir)
         temp_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._claim_client_ports()
         if "ray.dashboard.agent" in sys.modules and not changes_imports(self.spec.environment):
             self._use_nursery(temp_dir / NURSERY)
         ray._raylet.Config.initialize("")
@@ -170,6 +171,8 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
             self.start_helper(kind)
         if self.head:
             DashboardProbe(self.spec, self._status).start()
+            if self.spec.client_port:
+                ClientServerProbe(self.spec.client_port, self._status).start()
 
     def _start_dashboard(self) -> None:
         self.start_api_server(include_dashboard=None, raise_on_failure=False)
@@ -185,6 +188,17 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
         value = self._gcs_client.internal_kv_get(KV_HEAD, KV_NAMESPACE)
         return json.loads(value) if value else None
 
+    @staticmethod
+    def _claim_client_ports() -> None:
+        """Have the client server run as :mod:`heliostat_node.client_server`."""
+        original = ray_services.start_ray_process
+
+        @functools.wraps(original)
+        def start_ray_process(command: list[str], *args: Any, **options: Any) -> Any:
+            return original(client_server.direct(command), *args, **options)
+
+        ray_services.start_ray_process = start_ray_process
+
     def _use_nursery(self, path: Path) -> None:
         """Have Ray's Python helpers forked instead of executed."""
         original = ray_services.start_ray_process
@@ -192,7 +206,7 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
 
         @functools.wraps(original)
         def start_ray_process(command: list[str], *args: Any, **options: Any) -> Any:
-            return original(nursery.wrapped(command, path), *args, **options)
+            return original(nursery.wrapped(client_server.direct(command), path), *args, **options)
 
         ray_services.start_ray_process = start_ray_process
 

@@ -39,6 +39,7 @@ SCRIPTS = (
     "ray/dashboard/dashboard.py",
     "ray/_private/runtime_env/agent/main.py",
     "ray/_private/log_monitor.py",
+    "heliostat_node/client_server.py",
 )
 """Ends of the paths of what may be forked."""
 
@@ -58,6 +59,7 @@ MODULES = (
     "ray.dashboard.dashboard",
     "ray.dashboard.http_server_agent",
     "ray.dashboard.http_server_head",
+    "ray.util.client.server.server",
 )
 
 AGENT_OPTIONS = ("--dashboard_agent_command=", "--runtime_env_agent_command=")

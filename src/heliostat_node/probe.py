@@ -1,8 +1,9 @@
-"""Finds the moment from which a head's dashboard, and with it the Jobs API, can be used."""
+"""Finds the moments from which a head's dashboard, and with it the Jobs API, and its client server can be used."""
 
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 import time
 from pathlib import Path
@@ -41,3 +42,22 @@ class DashboardProbe(threading.Thread):
             return False
         finally:
             connection.close()
+
+
+class ClientServerProbe(threading.Thread):
+    """Connects to the Ray Client server until it listens, and reports the moment."""
+
+    def __init__(self, port: int, status: Status) -> None:
+        super().__init__(name="client-server-probe", daemon=True)
+        self._address = (HOST, port)
+        self._status = status
+
+    def run(self) -> None:
+        while self._status.current.phase != "exited":
+            try:
+                socket.create_connection(self._address, timeout=5).close()
+            except OSError:
+                time.sleep(PROBE_SECONDS)
+                continue
+            self._status.update(client_ready_at=time.time())
+            return

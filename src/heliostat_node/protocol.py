@@ -98,6 +98,8 @@ class NodeStatus:
     registered_at: float = 0.0
     dashboard_ready_at: float = 0.0
     """Head only: when ``/api/version`` of the dashboard first answered (the Jobs API is usable)."""
+    client_ready_at: float = 0.0
+    """Head only: when the Ray Client server first took a connection."""
     exit_reason: str = ""
     """Why the shim ended, as a sentence for the user; empty while it lives or when it was killed."""
     exited_at: float = 0.0

@@ -104,7 +104,8 @@ class Documents:
         if links is None:
             return b"null"
         token = None if links.submit_token is None else links.submit_token.reveal()
-        return orjson.dumps({"dashboard_url": links.dashboard_url, "job_url": links.job_url, "submit_token": token})
+        shown = {"dashboard_url": links.dashboard_url, "job_url": links.job_url, "ray_url": links.ray_url}
+        return orjson.dumps({**shown, "submit_token": token})
 
     def _instance(self, instance: Instance | None) -> Document | None:
         if instance is None:

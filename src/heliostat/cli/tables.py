@@ -62,6 +62,8 @@ def cluster(row: models.ClusterInfo, now: datetime, *, show_secrets: bool) -> Ca
         token = row.endpoints.submit_token
         fields.append(("dashboard", row.endpoints.dashboard_url))
         fields.append(("job url", row.endpoints.job_url))
+        if row.endpoints.ray_url is not None:
+            fields.append(("ray url", row.endpoints.ray_url))
         if token is not None:
             fields.append(("submit token", token if show_secrets else HIDDEN))
     blocks: list[tuple[str, tuple[str, ...]]] = []

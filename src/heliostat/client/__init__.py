@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .errors import Unreachable as Unreachable
     from .models import ClusterInfo as ClusterInfo
     from .models import Progress as Progress
+    from .ray_client import ray_init as ray_init
     from .specs import Autoscaling as Autoscaling
     from .specs import FaultTolerance as FaultTolerance
     from .specs import Head as Head
@@ -58,6 +59,7 @@ _HOMES = {
         "Unauthenticated", "Unavailable", "Unreachable",
     ),
     "models": ("ClusterInfo", "Progress"),
+    "ray_client": ("ray_init",),
     "specs": ("Autoscaling", "FaultTolerance", "Head", "WorkerGroup"),
     "sync.chosen": ("default_client", "set_default_client"),
     "sync.client": ("Client",),

@@ -74,13 +74,21 @@ class ClusterFacts:
 
     @property
     def dashboard_url(self) -> str:
-        """A link for a browser, good for an hour. Raises NotRunning, as the next two do."""
+        """A link for a browser, good for an hour. Raises NotRunning, as the next three do."""
         return self._endpoints().dashboard_url
 
     @property
     def job_url(self) -> str:
         """The address of the Jobs API."""
         return self._endpoints().job_url
+
+    @property
+    def ray_url(self) -> str:
+        """The address for ``ray.init``; :func:`heliostat.ray_init` also brings the token, and checks versions first."""
+        url = self._endpoints().ray_url
+        if url is None:
+            raise NotRunning(f"cluster {self.name} does not offer ray:// (yet): its Ray Client server does not answer")
+        return url
 
     @property
     def submit_token(self) -> str:

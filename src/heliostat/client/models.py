@@ -46,6 +46,8 @@ class Endpoints:
     """A link that opens the dashboard in a browser; good for an hour, then read the cluster again."""
     job_url: str
     """For ``ray job submit --address`` and ``JobSubmissionClient``, with the header ``ray-token: <submit_token>``."""
+    ray_url: str | None = None
+    """For ``ray.init``; None while Ray's client server does not answer. ``heliostat.ray_init`` does all of it."""
     submit_token: str | None = field(default=None, repr=False)
     """None for viewers."""
 

@@ -65,6 +65,8 @@ class World:
     """How many looks a destroyed instance stays visible."""
     dashboard: str = "127.0.0.1:9"
     """The address that running instances claim."""
+    client: str | None = None
+    """The same for Ray's client server."""
     now: datetime = EPOCH
     """What it stamps reports with, unless it has a clock."""
     clock: Callable[[], datetime] | None = None
@@ -127,7 +129,7 @@ class SimulatedEngine:
             head_ready=head,
             jobs_ready=head,
             nodes=nodes,
-            endpoints=Endpoints(self.world.dashboard) if head else None,
+            endpoints=Endpoints(self.world.dashboard, self.world.client) if head else None,
             failure=known.failure,
             incidents=tuple(known.incidents),
         )

@@ -1,4 +1,4 @@
-"""The authenticated way in to a running cluster's dashboard and Jobs API.
+"""The authenticated way in to a running cluster's dashboard, Jobs API and ``ray://``.
 
 Ray runs whatever reaches its dashboard port, so nothing reaches it but through here. Each request goes this way:
 
@@ -8,11 +8,14 @@ Ray runs whatever reaches its dashboard port, so nothing reaches it but through 
 4. :func:`.decide.decide`, a pure function, answers by itself or allows the request with the head's address and token;
 5. :mod:`.proxy` and :mod:`.websocket` carry bytes both ways and decide nothing.
 
+``ray://`` is gRPC and has a door of its own with the same parts, :mod:`.ray_client`.
+
 Heads run users' code, hence what they answer is not trusted either (:mod:`.headers`).
 """
 
 from .proxy import Gateway, create_app
+from .ray_client import RayClientDoor
 from .request import belongs_to_gateway
 from .settings import GatewaySettings
 
-__all__ = ["Gateway", "GatewaySettings", "belongs_to_gateway", "create_app"]
+__all__ = ["Gateway", "GatewaySettings", "RayClientDoor", "belongs_to_gateway", "create_app"]

@@ -24,7 +24,8 @@ API_TOKEN = "hlt_"
 _SUBMIT_TOKEN = r"[0-9a-f]{32}"
 _PASS = passes.PREFIX + r"[A-Za-z0-9_.-]{1,2000}"
 _API_TOKEN = API_TOKEN + r"[A-Za-z0-9_-]{1,200}(?:~[a-z0-9-]{1,63})?"
-_SHAPES = re.compile(f"{_SUBMIT_TOKEN}|{_PASS}|{_API_TOKEN}")
+SHAPES = re.compile(f"{_SUBMIT_TOKEN}|{_PASS}|{_API_TOKEN}")
+"""Of all tokens that may open something."""
 _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
 
 
@@ -50,7 +51,7 @@ def credential_of(request: GatewayRequest, place: Place, settings: GatewaySettin
     A header wins over the query, and that over a cookie, which nobody chose to send; two different ones of the first two
     kinds are refused rather than one of them ignored.
     """
-    shown = {token: Source.HEADER for token in _in_headers(request) if _SHAPES.fullmatch(token)}
+    shown = {token: Source.HEADER for token in _in_headers(request) if SHAPES.fullmatch(token)}
     if place.form is Form.HOST:
         for token in place.tokens:
             if token.startswith(API_TOKEN):
@@ -58,7 +59,7 @@ def credential_of(request: GatewayRequest, place: Place, settings: GatewaySettin
                     "An API token must not stand in a URL, where it would be kept in histories and logs. Send it in the "
                     "header 'Authorization: Bearer <token>', or use the cluster's dashboard link."
                 )
-            if _SHAPES.fullmatch(token):
+            if SHAPES.fullmatch(token):
                 shown.setdefault(token, Source.QUERY)
     if len(shown) > 1:
         raise BadCredential(
@@ -69,7 +70,7 @@ def credential_of(request: GatewayRequest, place: Place, settings: GatewaySettin
         return Credential(Secret(token), source)
     cookies = {value for name, value in _cookies(request) if name == cookie_name(settings)}
     cookie = cookies.pop() if len(cookies) == 1 and place.form is Form.HOST else ""
-    return Credential(Secret(cookie), Source.COOKIE) if _SHAPES.fullmatch(cookie) else None
+    return Credential(Secret(cookie), Source.COOKIE) if SHAPES.fullmatch(cookie) else None
 
 
 def cookie_name(settings: GatewaySettings) -> str:
@@ -88,8 +89,14 @@ def trustworthy(settings: GatewaySettings) -> bool:
 
 def _in_headers(request: GatewayRequest) -> list[str]:
     bearers = [*request.values("authorization"), *request.values("x-ray-authorization")]
-    matches = [_BEARER.fullmatch(value) for value in bearers]
-    return [*(value.strip() for value in request.values(RAY_TOKEN)), *(match[1] for match in matches if match)]
+    tokens = [bearer_of(value) for value in bearers]
+    return [*(value.strip() for value in request.values(RAY_TOKEN)), *(token for token in tokens if token)]
+
+
+def bearer_of(value: str) -> str | None:
+    """The token of an ``authorization`` value, or None when it holds none."""
+    match = _BEARER.fullmatch(value)
+    return match[1] if match else None
 
 
 def _cookies(request: GatewayRequest) -> list[tuple[str, str]]:

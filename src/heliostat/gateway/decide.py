@@ -206,9 +206,15 @@ def _needed(reading: Reading, access: Access) -> Role:
 
 def _masks(access: Access) -> bool:
     """Whether the head's Ray masks environment variables for browsers."""
+    version = ray_version(access)
+    return version is not None and version >= MASKED_SINCE
+
+
+def ray_version(access: Access) -> tuple[int, int] | None:
+    """Major and minor version of the head's Ray; None when there is no instance or its release does not say."""
     spec = access.instance.spec if access.instance else None
     match = _RAY_VERSION.search(spec.head.release or spec.release) if spec else None
-    return match is not None and (int(match[1]), int(match[2])) >= MASKED_SINCE
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def _log_in(reading: Reading, access: Access | None, settings: GatewaySettings) -> Answer:
@@ -241,10 +247,14 @@ _NOT_UP = {
 }
 
 
+def not_up(access: Access) -> str:
+    """The sentence on a cluster that has no route."""
+    return f"Cluster {access.cluster} {_NOT_UP[access.state].format(access.cluster)}"
+
+
 def _not_up(reading: Reading, access: Access, settings: GatewaySettings) -> Answer:
-    sentence = f"Cluster {access.cluster} {_NOT_UP[access.state].format(access.cluster)}"
     form = reading.place.form
-    answer = _say(reading.request, form, settings, 503, "not_running", "The cluster is not running", sentence)
+    answer = _say(reading.request, form, settings, 503, "not_running", "The cluster is not running", not_up(access))
     return _with(answer, ("retry-after", "5")) if access.state in (State.STARTING, State.RUNNING) else answer
 
 

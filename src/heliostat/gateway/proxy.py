@@ -27,6 +27,7 @@ from .decide import (
 )
 from .exposure import Need
 from .headers import to_client, to_head
+from .ray_client import RayClientDoor
 from .reply import Reply, request_of
 from .request import GatewayRequest
 from .settings import GatewaySettings
@@ -56,6 +57,8 @@ class Gateway:
         self._settings = settings
         self._streams = OpenStreams(access, settings.recheck_every)
         self._session: aiohttp.ClientSession | None = None
+        self.ray_client = RayClientDoor(access, self._streams, settings)
+        """For HTTP/2 connections, which are no business of an ASGI application."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -73,6 +76,7 @@ class Gateway:
     async def aclose(self) -> None:
         """End open streams and the connections to heads."""
         await self._streams.close()
+        await self.ray_client.aclose()
         if self._session is not None:
             await self._session.close()
 

@@ -24,6 +24,8 @@ class GatewaySettings:
     recheck_every: timedelta = timedelta(seconds=5)
     """How soon an open stream ends after its token was revoked or its instance stopped."""
     connections_per_head: int = 256
+    ray_connections: int = 1000
+    """Open ``ray://`` connections at a time; a driver has one or two."""
     max_answer_header: int = 16 * 1024
     """Bytes of one header line of a head's answer: heads run users' code and are not trusted."""
     max_message: int = 64 * 1024 * 1024

@@ -46,6 +46,8 @@ class Links:
     job_url: str
     submit_token: Secret | None
     """None for viewers: it would let them run code."""
+    ray_url: str | None = None
+    """``ray://host:port``, while the head's client server answers."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Route:
     dashboard: str
     """``host:port`` of Ray's dashboard and Jobs API."""
     ray_token: Secret
+    client: str | None = None
+    """``host:port`` of Ray's client server, once it answers."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,7 @@ class AccessService:
             dashboard_url=f"{place.gateway_scheme}://c-{cluster.id}.{place.gateway_domain}/?token={text}",
             job_url=place.gateway_url,
             submit_token=instance.submit_token if role.includes(Role.EDITOR) else None,
+            ray_url=_ray_url(place.gateway_url) if instance.endpoints.client else None,
         )
 
     async def _of_pass(self, text: str, claimed: Pass, cluster: ClusterId | None) -> Access | None:
@@ -174,6 +179,14 @@ class AccessService:
         return None if pair is None or role is None else _access(principal.name, role, pair[0], pair[1], None)
 
 
+@lru_cache(maxsize=4)
+def _ray_url(gateway: str) -> str:
+    """The address for ``ray.init``, which has no form for TLS and wants a port."""
+    scheme, _, place = gateway.partition("://")
+    _, colon, port = place.rpartition(":")
+    return f"ray://{place}" if colon and port.isdigit() else f"ray://{place}:{443 if scheme == 'https' else 80}"
+
+
 @lru_cache(maxsize=4096)
 def _link(instance: InstanceId, role: Role, subject: str, slot: int, submit_token: Secret) -> str:
     """The link of a five-minute slot, so that a list of many clusters does not sign each anew at every request."""
@@ -184,5 +197,6 @@ def _link(instance: InstanceId, role: Role, subject: str, slot: int, submit_toke
 def _access(subject: str, role: Role, cluster: Cluster, instance: Instance | None, purpose: Purpose | None) -> Access:
     route = None
     if instance is not None and instance.endpoints is not None and cluster.state is State.RUNNING:
-        route = Route(cluster.id, cluster.workspace, instance.id, instance.endpoints.dashboard, instance.ray_token)
+        up = instance.endpoints
+        route = Route(cluster.id, cluster.workspace, instance.id, up.dashboard, instance.ray_token, up.client)
     return Access(subject, role, cluster.id, cluster.workspace, cluster.state, instance, route, purpose)

@@ -170,7 +170,12 @@ async def test_a_cluster_lives_and_leaves_nothing(lab: Lab, release: Release) ->
     kill(of_kind(seen, "head")[0])
     if release is NEWEST:
         await seen_when(lab, wanted, lambda now: not now.head_ready, "the loss is seen")
-        after = await seen_when(lab, wanted, lambda now: now.complete, "the head is back")
+        after = await seen_when(
+            lab,
+            wanted,
+            lambda now: now.complete and now.endpoints is not None and now.endpoints.client is not None,
+            "the head is back, with its client server",
+        )
         assert names(after) == names(seen)
         assert after.endpoints == seen.endpoints
         assert [node.pid for node in of_kind(after, "worker")] == [node.pid for node in of_kind(seen, "worker")]

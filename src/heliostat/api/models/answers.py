@@ -116,6 +116,9 @@ class EndpointsAnswer(Answer):
 
     dashboard_url: str = Field(description="A link for a browser, good for an hour.")
     job_url: str = Field(description="Address of the Jobs API.")
+    ray_url: str | None = Field(
+        description="For `ray.init`, with the submit token; null while the head's client server does not answer."
+    )
     submit_token: str | None = Field(description="For the header `ray-token`; null for viewers.")
 
 

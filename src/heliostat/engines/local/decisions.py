@@ -26,6 +26,8 @@ from .settings import LocalSettings
 
 POLL_SECONDS = 0.05
 """Between two looks at status files while something is starting."""
+CLIENT_SECONDS = 60.0
+"""For so long after a head's start its client server is looked for often; later the looks at its health find it."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class Seen:
     @property
     def jobs_ready(self) -> bool:
         return self.registered and self.status is not None and self.status.dashboard_ready_at > 0
+
+    @property
+    def client_ready(self) -> bool:
+        """Nothing waits for it: it is offered once it is there."""
+        return self.registered and self.status is not None and self.status.client_ready_at > 0
 
 
 @dataclass(frozen=True)
@@ -280,7 +287,9 @@ def _again(facts: Facts, rules: LocalSettings) -> float | None:
         if not node.launched_at:
             if wait := _wait(facts, node, rules):
                 waits.append(wait)
-        elif not (seen.jobs_ready if node.kind == "head" else seen.registered):
+        elif not (seen.jobs_ready if node.kind == "head" else seen.registered) or (
+            "client_port" in node.ports and not seen.client_ready and facts.now - node.launched_at < CLIENT_SECONDS
+        ):
             waits.append(POLL_SECONDS)
     return min(waits, default=None)
 

@@ -28,7 +28,7 @@ def observation(facts: Facts, trouble: str, details: dict[Step, str]) -> Observa
         head_ready=seen.registered and not record.failure,
         jobs_ready=seen.jobs_ready and not record.failure,
         nodes=tuple(_node(node, facts) for node in record.nodes),
-        endpoints=_endpoints(head) if head is not None and not record.failure else None,
+        endpoints=_endpoints(head, seen) if head is not None and not record.failure else None,
         failure=record.failure or None,
         trouble="" if record.failure else trouble,
         incidents=record.incidents,
@@ -102,6 +102,6 @@ def _message(node: NodeRecord, seen: Seen, status: NodeStatus | None) -> str:
     return node.message
 
 
-def _endpoints(head: NodeRecord) -> Endpoints:
-    client = head.ports.get("client_port")
+def _endpoints(head: NodeRecord, seen: Seen) -> Endpoints:
+    client = head.ports.get("client_port") if seen.client_ready else None
     return Endpoints(f"{HOST}:{head.ports['dashboard_port']}", f"{HOST}:{client}" if client else None)

@@ -50,8 +50,8 @@ class LocalSettings:
     """A zygote (about 80 MB) that started nothing for this long is ended."""
     python_downloads: bool = False
     """Whether uv may download a Python interpreter that this machine lacks."""
-    client_server: bool = False
-    """Whether heads run the Ray Client server (46 MB each); without it ``ray://`` is not offered."""
+    client_server: bool = True
+    """Whether heads run the Ray Client server (46 MB each when it is executed); without it ``ray://`` is not offered."""
     keep_dead_nodes: int = 3
     """Folders of dead, replaced nodes that are kept per instance for their logs."""
     short_folder: Path | None = None

@@ -44,7 +44,8 @@ class Writer:
         if links is None:
             return orjson.Fragment(known[1])
         # The address holds a token that lasts an hour, so it is not remembered but put before the closing brace.
-        return orjson.Fragment(b'%b,"dashboardUrl":%b}' % (known[1][:-1], orjson.dumps(links.dashboard_url)))
+        shown = orjson.dumps(_addresses(links))
+        return orjson.Fragment(b"%b,%b" % (known[1][:-1], shown[1:]))
 
     def detail(self, view: ClusterView, links: Links | None) -> Json:
         """The body of GetRayCluster, without ``requestId``."""
@@ -56,13 +57,20 @@ class Writer:
         if spec.volumes:
             shown["volumeIds"] = list(spec.volumes)
         if links is not None:
-            shown["dashboardUrl"] = links.dashboard_url
+            shown |= _addresses(links)
             shown["jobUrl"] = shown["jobUrlInner"] = links.job_url
             if links.submit_token is not None:
                 shown["submitToken"] = links.submit_token.reveal()
         if view.instance is not None and cluster.state is State.RUNNING:
             shown["instances"] = [_node(node) for node in view.instance.nodes]
         return shown
+
+
+def _addresses(links: Links) -> Json:
+    """What lists show, too."""
+    shown: Json = {"dashboardUrl": links.dashboard_url}
+    _put(shown, "grpcEndpoint", links.ray_url)
+    return shown
 
 
 def _row(cluster: Cluster) -> Json:
