@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from heliostat import bounded_http
+from heliostat import bounded_http, port
 from heliostat.testing.harness import HarnessServer, running
 
 
@@ -53,6 +53,7 @@ async def test_a_head_that_does_not_come_to_an_end_gives_its_connection_back(
     server: HarnessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounded_http, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(port, "OPENING_SECONDS", 0.2)
     assert await answer(server) == b""
     assert (await answer(server, b"GET /hea")).startswith(b"HTTP/1.1 408 ")
     whole = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"

@@ -86,7 +86,7 @@ def server(tmp_path: Path, ray_environments_folder: Path) -> Iterator[Killable]:
     try:
         yield server
     finally:
-        with contextlib.suppress(Unreachable):
+        with contextlib.suppress(Unreachable, FileNotFoundError):
             for cluster in server.client.clusters.list():
                 cluster.delete(stop=True)
             until(lambda: not list(server.client.clusters.list()), "the clusters are gone")
@@ -144,7 +144,8 @@ def test_an_orphan_of_a_lost_database_is_removed(server: Killable) -> None:
     server.client.clusters.create("orphan", workers=0, cpu=1, memory="1Gi")
     until(lambda: server.client.clusters.get("orphan").state == "Running", "the cluster runs")
     server.kill()
-    for name in ("heliostat.db", "heliostat.db-wal", "heliostat.db-shm", "credentials.json"):
+    # the note of whose database it goes with too, else the server refuses: a wrong database must not end what runs
+    for name in ("heliostat.db", "heliostat.db-wal", "heliostat.db-shm", "credentials.json", "database"):
         (server.home / name).unlink(missing_ok=True)
     assert processes_of(server.home)
     server.start()

@@ -95,6 +95,19 @@ def processes_of(seen: Observation) -> set[int]:
     return found
 
 
+async def listed(wanted: InstancePlan, seen: Observation) -> None:
+    """Wait until Ray itself lists these nodes as alive and no others.
+
+    Of a node whose shim was killed with -9, Ray learns by missed health checks only, and sends it work until then.
+    """
+    async with asyncio.timeout(START_SECONDS):
+        while True:
+            nodes = (await ask(wanted, seen, "/api/v0/nodes?detail=1"))["data"]["result"]["result"]
+            if {node["node_name"] for node in nodes if node["state"] == "ALIVE"} == names(seen):
+                return
+            await asyncio.sleep(0.1)
+
+
 def assert_on_loopback(seen: Observation) -> set[int]:
     """No process of the instance listens for other machines; returns its ports."""
     found = listeners(processes_of(seen))
@@ -165,6 +178,7 @@ async def test_a_cluster_lives_and_leaves_nothing(lab: Lab, release: Release) ->
     assert [node.pid for node in adopted.nodes] == [node.pid for node in seen.nodes]
     await lab.engine.apply(wanted)
 
+    await listed(wanted, seen)
     assert "hello" in await run_job(wanted, seen, WHERE_TASKS_RUN)
 
     kill(of_kind(seen, "head")[0])
