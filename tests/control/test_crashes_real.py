@@ -91,6 +91,11 @@ def server(tmp_path: Path, ray_environments_folder: Path) -> Iterator[Killable]:
                 cluster.delete(stop=True)
             until(lambda: not list(server.client.clusters.list()), "the clusters are gone")
         server.kill()
+        while left := processes_of(server.home):  # only after a failure
+            for line in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(line.split()[0]), signal.SIGKILL)
+            time.sleep(0.05)
 
 
 def test_a_server_killed_at_any_moment_keeps_its_promises(server: Killable) -> None:
