@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from heliostat.domain.engine import (
     Endpoints,
@@ -231,7 +231,3 @@ class SimulatedEngine:
             if node.state is NodeState.STARTING:
                 known.nodes[name] = replace(node, state=NodeState.ALIVE, started_at=self.world.time())
         self._changed.put_nowait(instance)
-
-    def elapse(self, seconds: float) -> None:
-        """Move the world's own clock, which only stamps what it reports."""
-        self.world.now += timedelta(seconds=seconds)
