@@ -269,7 +269,7 @@ def listeners(pids: set[int]) -> list[Listener]:
         for inode in _sockets(pid) & table.keys():
             address, port = table[inode]
             with contextlib.suppress(OSError):
-                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()[:120]
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
                 found.append(Listener(pid, command, address, port))
     return found
 
