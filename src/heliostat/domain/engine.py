@@ -164,6 +164,18 @@ class Endpoints:
 
 
 @dataclass(frozen=True)
+class NodeLog:
+    """A log file that a node of an instance has written."""
+
+    node: NodeId
+    name: str
+    """Path below the node's log folder, e.g. ``raylet.out`` or ``job-driver-rj-0123456789abcdef.log``."""
+    size: int
+    """Bytes, when it was listed."""
+    modified_at: datetime
+
+
+@dataclass(frozen=True)
 class Observation:
     """What there is of an instance now."""
 

@@ -2,7 +2,7 @@
 
 A cluster has one id in all dialects. The shapes follow the strictest dialect (EMR contract, section 8), so that no
 dialect needs a mapping table: workspaces ``w-`` + 16 hex, clusters ``ray-`` + 16 lower-case letters and digits, an
-instance the cluster's id + ``-`` + 8 of the same.
+instance the cluster's id + ``-`` + 8 of the same, jobs ``rj-`` + 16 of them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ InstanceId = NewType("InstanceId", str)
 NodeId = NewType("NodeId", str)
 PrincipalId = NewType("PrincipalId", str)
 RequestId = NewType("RequestId", str)
+JobId = NewType("JobId", str)
 
 _ALPHABET = string.ascii_lowercase + string.digits
 
@@ -37,6 +38,10 @@ def new_cluster_id() -> ClusterId:
 
 def new_instance_id(cluster: ClusterId) -> InstanceId:
     return InstanceId(f"{cluster}-{random_text(8)}")
+
+
+def new_job_id() -> JobId:
+    return JobId("rj-" + random_text(16))
 
 
 def new_principal_id() -> PrincipalId:

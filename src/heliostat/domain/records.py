@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from .engine import Endpoints, NodeObservation, Progress
-from .ids import ClusterId, InstanceId, PrincipalId, WorkspaceId
+from .ids import ClusterId, InstanceId, JobId, PrincipalId, WorkspaceId
 from .secret import Secret
 from .spec import ClusterSpec
 from .states import State, Wanted
@@ -128,6 +128,8 @@ class Cluster:
     started_at: datetime | None = None
     """The last start."""
     deleted_at: datetime | None = None
+    job: JobId | None = None
+    """The job that it was made for and goes with; such a cluster stands in no list of clusters."""
 
 
 @dataclass(frozen=True)
@@ -152,11 +154,13 @@ class Instance:
     nodes: tuple[NodeObservation, ...] = ()
     progress: tuple[Progress, ...] = ()
     endpoints: Endpoints | None = None
+    logs_kept: bool = False
+    """The logs of its nodes that matter are in the log storage, or were given up."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """An append-only fact about a cluster: the answer to "why"."""
+    """An append-only fact about a cluster or a job on it: the answer to "why"."""
 
     cluster: ClusterId
     workspace: WorkspaceId
@@ -172,6 +176,8 @@ class Event:
     """Unique per cluster where given: the same fact is recorded once."""
     id: int = 0
     """Grows with time; 0 before it is stored."""
+    job: JobId | None = None
+    """The job that it is about, if it is."""
 
 
 @dataclass(frozen=True)

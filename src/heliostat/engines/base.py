@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from heliostat.domain.engine import Finding, InstancePlan, Observation
+from heliostat.domain.engine import Finding, InstancePlan, NodeLog, Observation
 from heliostat.domain.ids import InstanceId
 from heliostat.domain.releases import Release
 from heliostat.domain.spec import ClusterSpec
@@ -57,3 +57,9 @@ class Engine(Protocol):
 
     def preparation(self, release: Release) -> tuple[str, str]:
         """State of the release's environment: (``ready`` | ``building`` | ``absent`` | ``failed``, detail for people)."""
+
+    async def log_files(self, instance: InstanceId) -> list[NodeLog]:
+        """The log files of all nodes of an instance, also of dead ones, until it is destroyed. None when it is unknown."""
+
+    async def read_log(self, instance: InstanceId, log: NodeLog, offset: int, size: int) -> bytes | None:
+        """At most ``size`` bytes of a log file from ``offset`` (bytes); fewer at its present end, None when it is gone."""

@@ -29,6 +29,7 @@ _WITH_INSTANCE = select(_C.id, _C.revision, instances.c.id, instances.c.revision
     clusters.outerjoin(instances, instances.c.id == _C.instance)
 )
 _UNDELETED = _C.deleted_at.is_(None)
+_OWN = _C.job.is_(None)
 _BY_ID = _C.id == bindparam("cluster")
 _IN_WORKSPACE = _C.workspace == bindparam("workspace")
 
@@ -41,8 +42,10 @@ _LOCK = _FIND_ANY.with_for_update()
 _BY_NAME = _IDENTITY.where(_IN_WORKSPACE, _C.name == bindparam("name"), _UNDELETED)
 _NEWEST_FIRST = (_C.created_at.desc(), _C.id.desc())
 _LIMITED = bindparam("limit", type_=Integer)
-_FIRST_PAGE = _IDENTITY.where(_IN_WORKSPACE, _UNDELETED).order_by(*_NEWEST_FIRST).limit(_LIMITED)
-_FIRST_PAGE_WITH_INSTANCES = _WITH_INSTANCE.where(_IN_WORKSPACE, _UNDELETED).order_by(*_NEWEST_FIRST).limit(_LIMITED)
+_FIRST_PAGE = _IDENTITY.where(_IN_WORKSPACE, _UNDELETED, _OWN).order_by(*_NEWEST_FIRST).limit(_LIMITED)
+_FIRST_PAGE_WITH_INSTANCES = (
+    _WITH_INSTANCE.where(_IN_WORKSPACE, _UNDELETED, _OWN).order_by(*_NEWEST_FIRST).limit(_LIMITED)
+)
 _LOAD = select(clusters).where(_C.id.in_(bindparam("ids", expanding=True)))
 _OTHER = clusters.alias()
 _TAKEN = exists().where(
@@ -114,10 +117,14 @@ class Clusters:
         before: ClusterId | None = None,
         states: Collection[State] | None = None,
         name_contains: str | None = None,
+        temporary: bool = False,
     ) -> list[Cluster]:
-        """Newest first. ``before`` continues after that cluster of an earlier page; InvalidRequest if it was purged."""
-        if offset or before is not None or states is not None or name_contains:
-            query = _IDENTITY.where(*self._filter(workspace, states, name_contains))
+        """Newest first. ``before`` continues after that cluster of an earlier page; InvalidRequest if it was purged.
+
+        Those that were made for a job are only there if asked for.
+        """
+        if offset or before is not None or states is not None or name_contains or temporary:
+            query = _IDENTITY.where(*self._filter(workspace, states, name_contains, temporary))
             return self._many(self._connection.execute(self._paged(query, limit, offset, before)).all())
         return self._many(self._connection.execute(_FIRST_PAGE, {"workspace": workspace, "limit": limit}).all())
 
@@ -130,10 +137,11 @@ class Clusters:
         before: ClusterId | None = None,
         states: Collection[State] | None = None,
         name_contains: str | None = None,
+        temporary: bool = False,
     ) -> list[tuple[Cluster, Instance | None]]:
         """As :meth:`page`, each with its present run."""
-        if offset or before is not None or states is not None or name_contains:
-            query = _WITH_INSTANCE.where(*self._filter(workspace, states, name_contains))
+        if offset or before is not None or states is not None or name_contains or temporary:
+            query = _WITH_INSTANCE.where(*self._filter(workspace, states, name_contains, temporary))
             return self._pairs(self._connection.execute(self._paged(query, limit, offset, before)).all())
         values = {"workspace": workspace, "limit": limit}
         return self._pairs(self._connection.execute(_FIRST_PAGE_WITH_INSTANCES, values).all())
@@ -149,8 +157,10 @@ class Clusters:
         *,
         states: Collection[State] | None = None,
         name_contains: str | None = None,
+        temporary: bool = False,
     ) -> int:
-        query = select(sql.count()).select_from(clusters).where(*self._filter(workspace, states, name_contains))
+        conditions = self._filter(workspace, states, name_contains, temporary)
+        query = select(sql.count()).select_from(clusters).where(*conditions)
         return self._connection.execute(query).scalar_one()
 
     def active(self) -> list[ClusterId]:
@@ -166,9 +176,11 @@ class Clusters:
         self._connection.execute(delete(clusters).where(_C.id == id))
 
     def _filter(
-        self, workspace: WorkspaceId, states: Collection[State] | None, name_contains: str | None
+        self, workspace: WorkspaceId, states: Collection[State] | None, name_contains: str | None, temporary: bool
     ) -> list[ColumnElement[bool]]:
         conditions: list[ColumnElement[bool]] = [_C.workspace == workspace, _UNDELETED]
+        if not temporary:
+            conditions.append(_OWN)
         if states is not None:
             conditions.append(_C.state.in_(states))
         if name_contains:
@@ -239,6 +251,7 @@ class Clusters:
             modified_at=row.modified_at,
             started_at=row.started_at,
             deleted_at=row.deleted_at,
+            job=row.job,
         )
 
     def _values(self, cluster: Cluster) -> Values:
@@ -260,5 +273,6 @@ class Clusters:
             "modified_at": cluster.modified_at,
             "started_at": cluster.started_at,
             "deleted_at": cluster.deleted_at,
+            "job": cluster.job,
             "spec": encode_spec(cluster.spec, self._shared.sealer, cluster.id),
         }

@@ -7,11 +7,13 @@ first event to their end.
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from datetime import datetime
 
-from ..domain.ids import ClusterId, WorkspaceId
+from sqlalchemy import ColumnElement, Connection, delete, func, or_, select
+
+from ..domain.ids import ClusterId, JobId, WorkspaceId
 from ..domain.records import Event
-from .schema import events
+from .schema import clusters, events, jobs
 from .statements import AnyRow, insert_new
 
 _E = events.c
@@ -41,6 +43,7 @@ class Events:
                 "message": event.message,
                 "warning": event.warning,
                 "key": event.key,
+                "job": event.job,
             },
         )
 
@@ -52,6 +55,21 @@ class Events:
         With ``after`` the oldest of the newer ones come first, so that a follower misses nothing.
         """
         return self._page(_E.cluster == cluster, limit, before, after)
+
+    def of_job(self, job: JobId, *, limit: int, before: int | None = None, after: int | None = None) -> list[Event]:
+        """As :meth:`page`, of one job."""
+        return self._page(_E.job == job, limit, before, after)
+
+    def remove_before(self, time: datetime, *, limit: int) -> int:
+        """Removes up to ``limit`` events that are older, except those of what still exists; says how many."""
+        old = (
+            select(_E.id)
+            .where(_E.at < time, _E.cluster.not_in(select(clusters.c.id)))
+            .where(or_(_E.job.is_(None), _E.job.not_in(select(jobs.c.id))))
+            .order_by(_E.id)
+            .limit(limit)
+        )
+        return self._connection.execute(delete(events).where(_E.id.in_(old))).rowcount
 
     def of_workspace(
         self, workspace: WorkspaceId, *, limit: int, before: int | None = None, after: int | None = None
@@ -81,4 +99,5 @@ def _event(row: AnyRow) -> Event:
         instance=row.instance,
         key=row.key,
         id=row.id,
+        job=row.job,
     )

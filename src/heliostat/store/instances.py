@@ -103,6 +103,7 @@ class Instances:
             nodes=decode_nodes(row.nodes),
             progress=decode_progress(row.progress),
             endpoints=None if row.dashboard is None else Endpoints(row.dashboard, row.client),
+            logs_kept=row.logs_kept,
         )
 
     def _values(self, instance: Instance) -> Values:
@@ -117,6 +118,7 @@ class Instances:
             "running_at": instance.running_at,
             "ended_at": instance.ended_at,
             "retired": instance.retired,
+            "logs_kept": instance.logs_kept,
             "submit_token_hash": hash_token(submit_token),
             "submit_token": sealer.seal(submit_token, f"submit_token:{instance.id}"),
             "ray_token": sealer.seal(instance.ray_token.reveal(), f"ray_token:{instance.id}"),

@@ -31,6 +31,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     column,
+    false,
 )
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -173,6 +174,7 @@ clusters = Table(
     Column("started_at", Instant),
     Column("deleted_at", Instant),
     Column("spec", Words, nullable=False),
+    Column("job", Words, comment="The job that it was made for and goes with"),
 )
 
 _UNDELETED = column("deleted_at").is_(None)
@@ -214,6 +216,7 @@ instances = Table(
     Column("progress", Words, nullable=False),
     Column("nodes", Words, nullable=False),
     Column("spec", Words, nullable=False),
+    Column("logs_kept", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("submit_token_hash"),
 )
 
@@ -233,10 +236,58 @@ events = Table(
     Column("message", Words, nullable=False),
     Column("warning", Boolean, nullable=False),
     Column("key", Words),
+    Column("job", Words),
     UniqueConstraint("cluster", "key"),
     Index("ix_events_cluster", "cluster", "id"),
     Index("ix_events_workspace", "workspace", "id"),
+    Index("ix_events_job", "job", "id"),
     sqlite_autoincrement=True,
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("workspace", Words, ForeignKey("workspaces.id"), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("name", Words, nullable=False),
+    Column("status", Words, nullable=False),
+    Column("goal", Words, nullable=False),
+    Column("cluster", Words, nullable=False, comment="No foreign key: jobs outlive their cluster"),
+    Column("creator_name", Words, nullable=False),
+    Column("submitted_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("settled", Boolean, nullable=False),
+    Column("life", Words, nullable=False, comment="All that changes while it lives"),
+    Column("spec", Words, nullable=False),
+)
+_UNSETTLED = column("settled").is_(False)
+Index("ix_jobs_newest", jobs.c.workspace, jobs.c.submitted_at, jobs.c.id)
+Index("ix_jobs_name", jobs.c.workspace, jobs.c.name, jobs.c.submitted_at)
+Index("ix_jobs_unsettled", jobs.c.cluster, jobs.c.id, sqlite_where=_UNSETTLED, postgresql_where=_UNSETTLED)
+Index("ix_jobs_ended", jobs.c.ended_at)
+
+log_files = Table(
+    "log_files",
+    metadata,
+    Column("owner", Words, primary_key=True, comment="Id of a job or of an instance"),
+    Column("name", Words, primary_key=True),
+    Column("workspace", Words, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("source_offset", BigInteger, nullable=False),
+    Column("modified_at", Instant, nullable=False, index=True),
+    Column("complete", Boolean, nullable=False),
+    Column("note", Words, nullable=False),
+)
+
+packages = Table(
+    "packages",
+    metadata,
+    Column("workspace", Words, ForeignKey("workspaces.id"), primary_key=True),
+    Column("sha256", Words, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("used_at", Instant, nullable=False, index=True),
 )
 
 nonces = Table(

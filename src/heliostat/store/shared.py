@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 from datetime import datetime
 
-from ..domain.ids import ClusterId, InstanceId
+from ..domain.ids import ClusterId, InstanceId, JobId
+from ..domain.jobs import Job
 from ..domain.records import Cluster, Instance
 from .cache import Recent
 from .sealing import Sealer
@@ -19,6 +20,8 @@ class Shared:
         self.clusters: Recent[ClusterId, tuple[int, Cluster]] = Recent(cached_objects)
         """With the revision that was decoded: good for whoever has just read the same from the row."""
         self.instances: Recent[InstanceId, tuple[int, Instance]] = Recent(cached_objects)
+        """The same."""
+        self.jobs: Recent[JobId, tuple[int, Job]] = Recent(cached_objects)
         """The same."""
         self.used: Recent[str, datetime] = Recent(cached_objects)
         """When the last use of a credential was written down."""

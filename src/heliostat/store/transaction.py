@@ -9,8 +9,11 @@ from .clusters import Clusters
 from .credentials import Credentials
 from .events import Events
 from .instances import Instances
+from .jobs import Jobs
 from .leases import Leases
+from .log_files import LogFiles
 from .nonces import Nonces
+from .packages import Packages
 from .principals import Principals
 from .queues import Queues
 from .shared import Shared
@@ -26,6 +29,9 @@ class Transaction:
     def __init__(self, connection: Connection, shared: Shared) -> None:
         self.instances = Instances(connection, shared)
         self.clusters = Clusters(connection, shared, self.instances)
+        self.jobs = Jobs(connection, shared)
+        self.log_files = LogFiles(connection)
+        self.packages = Packages(connection)
         self.events = Events(connection)
         self.workspaces = Workspaces(connection)
         self.queues = Queues(connection)

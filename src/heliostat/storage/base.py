@@ -1,0 +1,32 @@
+"""The seam: bytes under keys. Keys are ``/``-separated names without a leading slash, ``.`` or ``..``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+
+class Storage(Protocol):
+    """Every method raises Unavailable, naming the storage, when it cannot do its work now. Safe to use concurrently for
+    different keys."""
+
+    async def append(self, key: str, offset: int, data: bytes) -> None:
+        """Make ``data`` the bytes of ``key`` from ``offset`` on; whatever was beyond is cut off.
+
+        ``offset`` is the length that the caller knows to be there. Repeating a call, also after a crash in its middle, leads
+        to the same bytes; what was there before ``offset`` is never lost.
+        """
+
+    async def read(self, key: str, offset: int, size: int) -> bytes:
+        """At most ``size`` bytes from ``offset``; fewer at the end, none when there is no such key."""
+
+    async def put_file(self, key: str, path: Path) -> None:
+        """Make ``key`` a copy of a local file, all or nothing."""
+
+    async def get_file(self, key: str, path: Path) -> bool:
+        """Make ``path`` a local copy, all or nothing; False when there is no such key."""
+
+    async def delete(self, key: str) -> None:
+        """Remove a key that was appended to or put; no error when there is none."""
+
+    async def close(self) -> None: ...
