@@ -1,4 +1,4 @@
-"""Which server works on which cluster, so that two servers on one database never work on one at once (invariant 3)."""
+"""Which server works on which cluster or job, so that no two servers on one database ever work on one at once (invariant 3)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from heliostat.domain.errors import Unavailable
-from heliostat.domain.ids import ClusterId, random_text
+from heliostat.domain.ids import random_text
 from heliostat.services.seams import Clock
 from heliostat.store import Store, Transaction
 
@@ -20,12 +20,12 @@ _BATCH = 100
 
 class Leases(Protocol):
     alone: bool
-    """Whether no other server can work on the same clusters."""
+    """Whether no other server can work on the same keys."""
 
-    async def hold(self, key: ClusterId) -> bool:
-        """True if this server may work on the cluster; stays true until :meth:`release`, while the server lives."""
+    async def hold(self, key: str) -> bool:
+        """True if this server may work on the key; stays true until :meth:`release`, while the server lives."""
 
-    async def release(self, key: ClusterId) -> None: ...
+    async def release(self, key: str) -> None: ...
 
     async def keep(self) -> None:
         """Renews what is held, until cancelled."""
@@ -38,10 +38,10 @@ class SoleServer:
 
     alone = True
 
-    async def hold(self, key: ClusterId) -> bool:
+    async def hold(self, key: str) -> bool:
         return True
 
-    async def release(self, key: ClusterId) -> None:
+    async def release(self, key: str) -> None:
         return None
 
     async def keep(self) -> None:
@@ -56,15 +56,18 @@ class StoredLeases:
 
     alone = False
 
-    def __init__(self, store: Store, clock: Clock, lifetime: timedelta = timedelta(seconds=20)) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, lifetime: timedelta = timedelta(seconds=20), kind: str = "cluster"
+    ) -> None:
+        self._kind = kind
         self._store = store
         self._clock = clock
         self._lifetime = lifetime
         self._holder = random_text(16)
-        self._until: dict[ClusterId, float] = {}
+        self._until: dict[str, float] = {}
         """When each lease must have been renewed, in loop time; losing it merely costs a round to the database."""
 
-    async def hold(self, key: ClusterId) -> bool:
+    async def hold(self, key: str) -> bool:
         asked = asyncio.get_running_loop().time()
         if asked < self._until.get(key, 0.0):
             return True
@@ -75,7 +78,7 @@ class StoredLeases:
             self._until.pop(key, None)
         return ours
 
-    async def release(self, key: ClusterId) -> None:
+    async def release(self, key: str) -> None:
         if self._until.pop(key, None) is not None:
             await self._give_back(key)
 
@@ -101,24 +104,24 @@ class StoredLeases:
             for key in batch:
                 if key not in ours:
                     self._until.pop(key, None)
-                    log.warning("lease lost", cluster=key)
+                    log.warning("lease lost", **{self._kind: key})
                 elif key in self._until:
                     self._remember(key, asked)
                 else:  # released while it was being renewed
                     await self._give_back(key)
 
-    async def _acquire(self, keys: Sequence[ClusterId]) -> set[ClusterId]:
+    async def _acquire(self, keys: Sequence[str]) -> set[str]:
         """Take or renew; those that are ours now."""
         now = self._clock.now()
 
-        def work(tx: Transaction) -> set[ClusterId]:
+        def work(tx: Transaction) -> set[str]:
             until = now + self._lifetime
-            return {key for key in keys if tx.leases.acquire(f"cluster/{key}", self._holder, now, until)}
+            return {key for key in keys if tx.leases.acquire(f"{self._kind}/{key}", self._holder, now, until)}
 
         return await self._store.write(work)
 
-    async def _give_back(self, key: ClusterId) -> None:
-        await self._store.write(lambda tx: tx.leases.release(f"cluster/{key}", self._holder))
+    async def _give_back(self, key: str) -> None:
+        await self._store.write(lambda tx: tx.leases.release(f"{self._kind}/{key}", self._holder))
 
-    def _remember(self, key: ClusterId, asked: float) -> None:
+    def _remember(self, key: str, asked: float) -> None:
         self._until[key] = asked + self._lifetime.total_seconds() / 2

@@ -1,11 +1,16 @@
-"""The loop itself: workers on a queue of cluster ids, woken by users, by the engine and by time."""
+"""The loop itself: workers on a queue of keys, woken by users, by what is worked on and by time.
+
+What is done with a key is its :class:`Subject`'s business: clusters (:mod:`reconciler`) and jobs (:mod:`job_reconciler`)
+have a loop each.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
@@ -20,53 +25,73 @@ from .reconciler import Reconciler, sweep
 
 log = structlog.get_logger()
 TOLD_AFTER = 3
-"""Failures in a row until users find the cause in the cluster's message."""
+"""Failures in a row until users find the cause in the message of the cluster or job."""
+K = TypeVar("K", bound=str)
 
 
 @dataclass(frozen=True)
 class LoopSettings:
     workers: int = 8
-    """Clusters looked at side by side. Looking is mostly waiting, so more than cores is right."""
+    """Keys looked at side by side. Looking is mostly waiting, so more than cores is right."""
     tick: timedelta = timedelta(seconds=60)
-    """How often the store is asked for all clusters that need care: the net below lost wakes and dead servers."""
+    """How often the store is asked for all keys that need care: the net below lost wakes and dead servers."""
     glance: timedelta = timedelta(seconds=2)
-    """How often it is asked for clusters on their way to another state, where there are several servers: a wake reaches
+    """How often it is asked for keys on their way to another state, where there are several servers: a wake reaches
     only the server that was called, which need not be the one that has the lease."""
     first_retry: timedelta = timedelta(milliseconds=250)
     """Back-off after an error in a reconcile; doubles up to ``last_retry``."""
     last_retry: timedelta = timedelta(seconds=60)
 
 
-class ControlLoop:
+class Subject(Protocol[K]):
+    """What the keys of a loop are, and what is done with one."""
+
+    kind: str
+    """One word: ``cluster``."""
+
+    def active(self, tx: Transaction) -> list[K]:
+        """Every key that needs care."""
+
+    def unsettled(self, tx: Transaction) -> list[K]:
+        """Those of them on their way to another state."""
+
+    async def reconcile(self, key: K) -> timedelta | None:
+        """Look at a key once; says when to look again at the latest, None for "when woken"."""
+
+    async def tell(self, key: K, message: str) -> None:
+        """Have users read why nothing happens with it; the next look that succeeds takes it back."""
+
+    async def begin(self) -> None:
+        """Called once, before the first key is looked at."""
+
+    def news(self) -> AsyncIterator[K]:
+        """Yields a key whenever a look at it may show something new."""
+
+
+class Loop(Generic[K]):
     """Runs until closed. ``wake`` may be called at any time, also before :meth:`run`."""
 
     def __init__(
-        self,
-        store: Store,
-        engine: Engine,
-        reconciler: Reconciler,
-        leases: Leases,
-        settings: LoopSettings = LoopSettings(),
+        self, store: Store, subject: Subject[K], leases: Leases, settings: LoopSettings = LoopSettings()
     ) -> None:
         self._store = store
-        self._engine = engine
-        self._reconciler = reconciler
+        self._subject = subject
         self._leases = leases
         self._settings = settings
-        self._queue: WorkQueue[ClusterId] = WorkQueue()
-        self._failures: dict[ClusterId, int] = {}
+        self._queue: WorkQueue[K] = WorkQueue()
+        self._failures: dict[K, int] = {}
 
-    def wake(self, cluster: ClusterId) -> None:
-        self._queue.wake(cluster)
+    def wake(self, key: K) -> None:
+        self._queue.wake(key)
 
     async def run(self) -> None:
         """Work until cancelled."""
-        await sweep(self._store, self._engine)
+        await self._subject.begin()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._wake_every(self._settings.tick, lambda tx: tx.clusters.active()))
+                group.create_task(self._wake_every(self._settings.tick, self._subject.active))
                 if not self._leases.alone:
-                    group.create_task(self._wake_every(self._settings.glance, lambda tx: tx.clusters.unsettled()))
+                    group.create_task(self._wake_every(self._settings.glance, self._subject.unsettled))
                 group.create_task(self._listen())
                 group.create_task(self._leases.keep())
                 for _ in range(self._settings.workers):
@@ -75,18 +100,18 @@ class ControlLoop:
             self._queue.close()
             await self._leases.close()
 
-    async def _wake_every(self, period: timedelta, which: Callable[[Transaction], list[ClusterId]]) -> None:
+    async def _wake_every(self, period: timedelta, which: Callable[[Transaction], list[K]]) -> None:
         while True:
             try:
-                for cluster in await self._store.read(which):
-                    self._queue.wake(cluster)
+                for key in await self._store.read(which):
+                    self._queue.wake(key)
             except Unavailable as error:
                 log.warning("the store does not answer", cause=error.message)
             await asyncio.sleep(period.total_seconds())
 
     async def _listen(self) -> None:
-        async for instance in self._engine.changes():
-            self._queue.wake(cluster_of(instance))
+        async for key in self._subject.news():
+            self._queue.wake(key)
 
     async def _work(self) -> None:
         while True:
@@ -96,32 +121,72 @@ class ControlLoop:
             finally:
                 self._queue.done(key)
 
-    async def _look(self, key: ClusterId) -> None:
+    async def _look(self, key: K) -> None:
         """One reconcile. This is the boundary at which any error of it is logged and tried again later."""
         try:
             if not await self._leases.hold(key):
                 return
-            again = await self._reconciler.reconcile(key)
+            again = await self._subject.reconcile(key)
             if again is None:
                 await self._leases.release(key)
         except (HeliostatError, OSError) as error:
             await self._failed(key, str(error))
         except Exception:
-            log.exception("reconcile failed", cluster=key)
+            log.exception("reconcile failed", **{self._subject.kind: key})
             await self._failed(key, "internal error; see the server's log")
         else:
             self._failures.pop(key, None)
             if again is not None:
                 self._queue.wake_after(key, again.total_seconds())
 
-    async def _failed(self, key: ClusterId, cause: str) -> None:
+    async def _failed(self, key: K, cause: str) -> None:
+        kind = self._subject.kind
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         delay = min(self._settings.first_retry * 2 ** min(failures, 16), self._settings.last_retry)
-        log.warning("cluster cannot be looked after", cluster=key, cause=cause, again_after=delay.total_seconds())
+        log.warning("cannot be looked after", cause=cause, again_after=delay.total_seconds(), **{kind: key})
         self._queue.wake_after(key, delay.total_seconds())
         if failures + 1 >= TOLD_AFTER:
             try:
-                await self._reconciler.tell(key, f"cannot be looked after at present: {cause}")
+                await self._subject.tell(key, f"cannot be looked after at present: {cause}")
             except Exception:  # the same boundary
-                log.exception("users cannot be told", cluster=key)
+                log.exception("users cannot be told", **{kind: key})
+
+
+class _Clusters:
+    """Clusters as a subject."""
+
+    kind = "cluster"
+
+    def __init__(self, store: Store, engine: Engine, reconciler: Reconciler) -> None:
+        self._store = store
+        self._engine = engine
+        self.reconcile = reconciler.reconcile
+        self.tell = reconciler.tell
+
+    def active(self, tx: Transaction) -> list[ClusterId]:
+        return tx.clusters.active()
+
+    def unsettled(self, tx: Transaction) -> list[ClusterId]:
+        return tx.clusters.unsettled()
+
+    async def begin(self) -> None:
+        await sweep(self._store, self._engine)
+
+    async def news(self) -> AsyncIterator[ClusterId]:
+        async for instance in self._engine.changes():
+            yield cluster_of(instance)
+
+
+class ControlLoop(Loop[ClusterId]):
+    """The loop of the clusters."""
+
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        reconciler: Reconciler,
+        leases: Leases,
+        settings: LoopSettings = LoopSettings(),
+    ) -> None:
+        super().__init__(store, _Clusters(store, engine, reconciler), leases, settings)

@@ -5,11 +5,15 @@ and returns. None waits for Ray. No dialect's word is known here.
 """
 
 from .access import Access, AccessService, Links, Route
-from .bundle import Services
+from .bundle import JobTools, Services
 from .caller import Caller
 from .clusters import ClusterService, ClusterView
 from .directory import DirectoryService, ReleaseView
+from .growth import Growth
 from .identity import IdentityService, NewAccessKey, NewToken
+from .jobs import JobService, JobView, JobWish
+from .logs import LogPiece, LogService
+from .packages import PackageService
 from .why import Explanation
 
 __all__ = [
@@ -20,10 +24,18 @@ __all__ = [
     "ClusterView",
     "DirectoryService",
     "Explanation",
+    "Growth",
     "IdentityService",
+    "JobService",
+    "JobTools",
+    "JobView",
+    "JobWish",
     "Links",
+    "LogPiece",
+    "LogService",
     "NewAccessKey",
     "NewToken",
+    "PackageService",
     "ReleaseView",
     "Route",
     "Services",

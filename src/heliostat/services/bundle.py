@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from heliostat.domain.installation import Installation
+from heliostat.storage import Storage
 from heliostat.store import Store
 
 from .access import AccessService
 from .clusters import ClusterService
 from .directory import DirectoryService
+from .growth import Growth
 from .identity import IdentityService
-from .seams import Capabilities, Clock, Wake
+from .jobs import JobService
+from .logs import LogService
+from .packages import PackageService
+from .seams import Capabilities, Clock, CodeSources, Wake, WakeJob
+
+
+@dataclass(frozen=True)
+class JobTools:
+    """What jobs need beside the store and the engine's word."""
+
+    storage: Storage
+    """Of logs and packages."""
+    sources: CodeSources
+    wake: WakeJob
+    scratch: Path
+    """A folder for files on their way."""
+    growth: Growth = field(default_factory=Growth)
+    max_package_bytes: int = 100 << 20
 
 
 @dataclass(frozen=True)
 class Services:
     clusters: ClusterService
+    jobs: JobService
+    logs: LogService
+    packages: PackageService
     directory: DirectoryService
     identity: IdentityService
     access: AccessService
@@ -25,11 +48,20 @@ class Services:
 
     @classmethod
     def build(
-        cls, store: Store, installation: Installation, capabilities: Capabilities, clock: Clock, wake: Wake
+        cls,
+        store: Store,
+        installation: Installation,
+        capabilities: Capabilities,
+        clock: Clock,
+        wake: Wake,
+        tools: JobTools,
     ) -> Services:
         identity = IdentityService(store, clock)
         return cls(
             clusters=ClusterService(store, installation, capabilities, clock, wake),
+            jobs=JobService(store, installation, capabilities, tools.sources, clock, tools.wake),
+            logs=LogService(store, tools.storage, tools.growth, clock),
+            packages=PackageService(store, tools.storage, clock, tools.scratch, tools.max_package_bytes),
             directory=DirectoryService(store, installation, capabilities, clock),
             identity=identity,
             access=AccessService(store, identity, installation, clock),

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from heliostat.domain.engine import Finding, Verdict
 from heliostat.domain.errors import Conflict, IdempotencyMismatch, InvalidSpec, NotFound, NotReady
-from heliostat.domain.ids import ClusterId, InstanceId, WorkspaceId, new_cluster_id, new_instance_id
+from heliostat.domain.ids import ClusterId, InstanceId, WorkspaceId, new_cluster_id
 from heliostat.domain.installation import Installation
 from heliostat.domain.records import Cluster, Event, Instance, Role
-from heliostat.domain.secret import Secret
 from heliostat.domain.spec import ClusterSpec, runs_differently
 from heliostat.domain.states import State, Wanted
 from heliostat.domain.validation import check
 from heliostat.store import Store, Transaction
 
 from .caller import Caller, authorise
+from .cluster_steps import begin, note, remove, retire
 from .seams import Capabilities, Clock, Wake
 from .why import Explanation, explain
 
@@ -158,13 +157,23 @@ class ClusterService:
         before: ClusterId | None = None,
         states: Collection[State] | None = None,
         name_contains: str | None = None,
+        temporary: bool = False,
     ) -> list[ClusterView]:
-        """Newest first; ``before`` continues after that cluster. ``findings`` are left out."""
+        """Newest first; ``before`` continues after that cluster. ``findings`` are left out.
+
+        Clusters that were made for a job are there only if asked for with ``temporary``.
+        """
 
         def work(tx: Transaction) -> list[tuple[Cluster, Instance | None]]:
             authorise(tx, caller, workspace, Role.VIEWER, "list clusters")
             return tx.clusters.page_with_instances(
-                workspace, limit=limit, offset=offset, before=before, states=states, name_contains=name_contains
+                workspace,
+                limit=limit,
+                offset=offset,
+                before=before,
+                states=states,
+                name_contains=name_contains,
+                temporary=temporary,
             )
 
         return [ClusterView(record, instance) for record, instance in await self._store.read(work)]
@@ -216,7 +225,7 @@ class ClusterService:
             if record.state in (State.STOPPED, State.STOPPING):
                 return record
             after = replace(record, wanted=Wanted.STOPPED, state=State.STOPPING, message="ok", modified=False)
-            self._retire(tx, cluster)
+            retire(tx, cluster)
             tx.clusters.save(after)
             self._event(tx, after, caller, now, "StopRequested", "stop requested")
             return after
@@ -239,14 +248,9 @@ class ClusterService:
             record = self._locked(tx, workspace, cluster, deletable=True)
             if record.wanted is Wanted.DELETED:
                 return
-            self._retire(tx, cluster)
-            if record.state in (State.STOPPED, State.ERROR):
-                tx.clusters.save(replace(record, wanted=Wanted.DELETED, deleted_at=now))
-            elif stop_first:
-                tx.clusters.save(replace(record, wanted=Wanted.DELETED, state=State.STOPPING, message="ok"))
-            else:
+            if record.state not in (State.STOPPED, State.ERROR) and not stop_first:
                 raise Conflict(f"cluster {cluster} is {record.state}; stop it first")
-            self._event(tx, record, caller, now, "DeleteRequested", "deletion requested")
+            remove(tx, record, caller.principal.name, now)
 
         await self._store.write(work)
         self._wake(cluster)
@@ -310,25 +314,7 @@ class ClusterService:
         if record.state not in (State.STOPPED, State.ERROR):
             raise Conflict(f"cluster {record.id} is {record.state}; only a stopped or failed one can be started")
         self._check(tx, record.workspace, record.spec)
-        self._retire(tx, record.id)
-        instance = Instance(
-            id=new_instance_id(record.id), cluster=record.id, workspace=record.workspace, spec=record.spec,
-            generation=record.generation, created_at=now,
-            submit_token=Secret(secrets.token_hex(16)), ray_token=Secret(secrets.token_hex(32)),
-        )  # fmt: skip
-        tx.instances.add(instance)
-        after = replace(
-            record, wanted=Wanted.RUNNING, state=State.STARTING, message="ok", modified=False,
-            instance=instance.id, started_at=now,
-        )  # fmt: skip
-        tx.clusters.save(after)
-        self._event(tx, after, caller, now, "StartRequested", f"start requested with {record.spec.release}")
-        return after
-
-    def _retire(self, tx: Transaction, cluster: ClusterId) -> None:
-        for instance in tx.instances.live(cluster):
-            if not instance.retired:
-                tx.instances.save(replace(instance, retired=True))
+        return begin(tx, record, caller.principal.name, now)
 
     def _made_before(self, tx: Transaction, workspace: WorkspaceId, made: str, spec: ClusterSpec) -> Cluster:
         """The cluster that a repeated create made the first time; the same token with another name is a mistake."""
@@ -351,6 +337,4 @@ class ClusterService:
         self, tx: Transaction, record: Cluster, caller: Caller, now: datetime, reason: str, message: str,
         warning: bool = False,
     ) -> None:  # fmt: skip
-        tx.events.add(
-            Event(record.id, record.workspace, now, caller.principal.name, reason, message, warning, record.instance)
-        )
+        note(tx, record, caller.principal.name, now, reason, message, warning)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from heliostat.domain.engine import Finding
-from heliostat.domain.ids import ClusterId
+from heliostat.domain.ids import ClusterId, JobId
 from heliostat.domain.releases import Release
 from heliostat.domain.spec import ClusterSpec
 
@@ -19,6 +19,19 @@ class Clock(Protocol):
 class Wake(Protocol):
     def __call__(self, cluster: ClusterId) -> None:
         """Tell the control loop to look at a cluster. Losing a wake is harmless: the loop also ticks."""
+
+
+class WakeJob(Protocol):
+    def __call__(self, job: JobId) -> None:
+        """The same for a job."""
+
+
+class CodeSources(Protocol):
+    """Where the code of jobs may come from."""
+
+    def check(self, url: str, path: str) -> None:
+        """Raises InvalidSpec, naming ``path``, for a URL that can never be fetched here: a scheme without a driver, a
+        folder that the operator does not allow. Fast; whether there is something is found out later."""
 
 
 class Capabilities(Protocol):

@@ -16,8 +16,9 @@ database), ``workers`` (threads and retries), one module per repository, ``codec
 domain, decided before and written here.
 """
 
+from .jobs import JobFilter
 from .settings import StoreSettings
 from .store import Store
 from .transaction import Transaction
 
-__all__ = ["Store", "StoreSettings", "Transaction"]
+__all__ = ["JobFilter", "Store", "StoreSettings", "Transaction"]

@@ -7,19 +7,23 @@ crash in between, the same bytes are written to the same place once more.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 
-from ..domain.ids import WorkspaceId
+from ..domain.ids import ClusterId, WorkspaceId
 from ..domain.jobs import LogFile
 from .schema import log_files
 from .statements import AnyRow, changed, insert_new
 
 _L = log_files.c
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BY_NAME = (_L.owner == bindparam("of"), _L.name == bindparam("file"))
 _GET = select(log_files).where(*_BY_NAME)
 _OF = select(log_files).where(_L.owner == bindparam("of")).order_by(_L.name)
+_OF_RUNS = (
+    select(log_files).where(_L.owner > bindparam("low"), _L.owner < bindparam("high")).order_by(_L.owner, _L.name)
+)
 _SAVE = update(log_files).where(*_BY_NAME, _L.source_offset == bindparam("expected"))
 
 
@@ -37,6 +41,10 @@ class LogFiles:
         """All files of a job or an instance, by name."""
         return [_file(row) for row in self._connection.execute(_OF, {"of": owner})]
 
+    def of_runs(self, cluster: ClusterId) -> list[LogFile]:
+        """All files of all runs of a cluster, by run and name."""
+        return [_file(row) for row in self._connection.execute(_OF_RUNS, {"low": f"{cluster}-", "high": f"{cluster}."})]
+
     def add(self, file: LogFile) -> bool:
         """False when there is one with the name."""
         return insert_new(self._connection, log_files, {"owner": file.owner, "name": file.name, **_values(file)})
@@ -51,6 +59,10 @@ class LogFiles:
         """Oldest first."""
         query = select(log_files).where(_L.modified_at < time).order_by(_L.modified_at).limit(limit)
         return [_file(row) for row in self._connection.execute(query)]
+
+    def expire(self, owner: str) -> None:
+        """Make all files of an owner as old as can be, so that retention takes them next."""
+        self._connection.execute(update(log_files).where(_L.owner == owner).values(modified_at=_EPOCH))
 
     def remove(self, files: Iterable[LogFile]) -> None:
         for file in files:

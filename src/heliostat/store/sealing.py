@@ -21,6 +21,8 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ..domain.errors import NotReady
 
@@ -36,6 +38,7 @@ class Sealer:
         if not keys or any(len(key) != KEY_BYTES for key in keys):
             raise NotReady(f"a master key must have {KEY_BYTES} bytes; make one with: openssl rand -hex {KEY_BYTES}")
         self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
+        self._first = keys[0]
         self._current = _key_id(keys[0])
         self._cipher = self._ciphers[self._current]
 
@@ -45,6 +48,11 @@ class Sealer:
         plain = text.encode() if isinstance(text, str) else text
         box = nonce + self._cipher.encrypt(nonce, plain, purpose.encode())
         return f"{_PREFIX}:{self._current}:{urlsafe_b64encode(box).decode()}"
+
+    def derived_key(self, purpose: str) -> bytes:
+        """32 bytes for another use than sealing, by HKDF from the first master key; another purpose, another key."""
+        derivation = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=f"heliostat {purpose}".encode())
+        return derivation.derive(self._first)
 
     def open_bytes(self, sealed: str, purpose: str) -> bytes:
         """The inverse of :meth:`seal`. Raises NotReady when the key is another or the text was changed or moved."""

@@ -33,6 +33,7 @@ class Store:
     def __init__(self, database: Database, sealer: Sealer, settings: StoreSettings, name: str) -> None:
         self.name = name
         """Of the database itself: unlike that of any other, whatever URL it is reached by."""
+        self._sealer = sealer
         shared = Shared(sealer, settings.cached_objects)
         patience = settings.patience.total_seconds()
         writers = 1 if database.single_writer else settings.writers
@@ -47,6 +48,10 @@ class Store:
         the database does not answer.
         """
         return await asyncio.to_thread(_open, settings)
+
+    def derived_key(self, purpose: str) -> bytes:
+        """A key of this installation for signatures of one kind; the same on all its servers."""
+        return self._sealer.derived_key(purpose)
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """The value of ``work``, all of whose queries see one moment."""
