@@ -30,6 +30,8 @@ from heliostat.domain.ids import InstanceId, NodeId
 from heliostat.domain.releases import Release
 from heliostat.domain.spec import ClusterSpec
 
+from .simulated_jobs import Behaviour, SimulatedJob
+
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -70,9 +72,34 @@ class World:
     now: datetime = EPOCH
     """What it stamps reports with, unless it has a clock."""
     clock: Callable[[], datetime] | None = None
+    jobs: dict[InstanceId, dict[str, SimulatedJob]] = field(default_factory=dict)
+    """What the heads know of jobs, by submission id. They die with their instance."""
+    job_starts: Counter[str] = field(default_factory=Counter)
+    """How often each submission id was begun, on whatever instance; more than once is a doubled run."""
+    job_behaviour: Behaviour | None = None
+    """How jobs go; None = as their entry points say."""
+    packages: dict[InstanceId, dict[str, bytes]] = field(default_factory=dict)
+    """What was uploaded to the heads."""
+    unreachable: set[InstanceId] = field(default_factory=set)
+    """Heads whose API does not answer."""
+    logs: dict[InstanceId, dict[tuple[NodeId, str], bytearray]] = field(default_factory=dict)
+    """The nodes' log files: (node, name below its log folder) -> content."""
 
     def time(self) -> datetime:
         return self.now if self.clock is None else self.clock()
+
+    def job(self, submission_id: str) -> SimulatedJob:
+        """The job that a head has under this id."""
+        return next(jobs[submission_id] for jobs in self.jobs.values() if submission_id in jobs)
+
+    def write_log(self, instance: InstanceId, node: NodeId, name: str, text: str) -> None:
+        """A node writes into one of its log files."""
+        self.logs.setdefault(instance, {}).setdefault((node, name), bytearray()).extend(text.encode())
+
+    def forget(self, instance: InstanceId) -> None:
+        """The head loses its memory: jobs and packages are unknown from now on."""
+        self.jobs.pop(instance, None)
+        self.packages.pop(instance, None)
 
 
 class SimulatedEngine:
@@ -139,6 +166,7 @@ class SimulatedEngine:
         if known is None or known.dying:
             return
         known.nodes.clear()
+        self.world.forget(instance)
         if self.world.linger:
             known.dying = self.world.linger
         else:
@@ -188,8 +216,17 @@ class SimulatedEngine:
             if victim.kind == "head":
                 known.failure = f"the head {node} was killed and cannot be brought back"
                 known.nodes.clear()
+                self.world.forget(instance)
             self._changed.put_nowait(instance)
             return
+
+    def restart_head(self, instance: InstanceId) -> None:
+        """The head dies and comes back as another node that knows the same jobs; workers live on."""
+        known = self.world.instances[instance]
+        for node in [row.node for row in known.nodes.values() if row.kind == "head"]:
+            del known.nodes[node]
+        self._converge(known)
+        self._begin_alive(instance)
 
     # --- the world's own workings -----------------------------------------------------------------------------------
 
@@ -229,5 +266,7 @@ class SimulatedEngine:
             return
         for name, node in known.nodes.items():
             if node.state is NodeState.STARTING:
-                known.nodes[name] = replace(node, state=NodeState.ALIVE, started_at=self.world.time())
+                known.nodes[name] = replace(
+                    node, state=NodeState.ALIVE, started_at=self.world.time(), ray_node_id=str(name)
+                )
         self._changed.put_nowait(instance)

@@ -11,11 +11,24 @@ from heliostat.domain.ids import InstanceId
 from heliostat.domain.ray_jobs import RaySighting, RaySubmission, WorkSummary
 from heliostat.domain.secret import Secret
 
+PACKAGE_LIMIT = 100 << 20
+"""Bytes that a package must stay below: every supported release limits the body of a request to its dashboard to this."""
+SUMMARY_NAMES = 100
+"""How many names of tasks, and of actors, a summary keeps: those with the most."""
+
 
 class RayRefused(HeliostatError):
     """Ray will never take this submission as it is; the message is Ray's, in one sentence."""
 
     code = "ray_refused"
+
+
+def too_large(size: int) -> RayRefused:
+    """The refusal of a package of so many bytes."""
+    return RayRefused(
+        f"the package has {size / 2**20:.1f} MiB, and a head takes less than {PACKAGE_LIMIT >> 20} MiB; leave out what the job "
+        "does not need (.rayignore), or put the zip where the nodes fetch it themselves (https, s3, gs)"
+    )
 
 
 @dataclass(frozen=True)
@@ -45,7 +58,11 @@ class RayApi(Protocol):
         """Have the head's job manager started, which looks after the jobs that an earlier head left."""
 
     async def has_package(self, head: Head, name: str) -> bool:
-        """Whether the head has the package ``name`` (``_ray_pkg_<hash>.zip``)."""
+        """Whether the head has the package ``name`` (``_ray_pkg_<hash>.zip``).
+
+        Ray keeps a package for ten minutes after it was asked for, and as long as jobs use it: ask before a submission
+        also when it was put there just now.
+        """
 
     async def put_package(self, head: Head, name: str, path: Path) -> None:
         """Give it one; ``gcs://<name>`` is then good as a working directory. Raises RayRefused (too large)."""
