@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -114,6 +114,44 @@ class EmrFile(_Strict):
     """Accept bearer tokens over plain http from other machines too, e.g. behind a proxy elsewhere that ends TLS."""
 
 
+class StorageFile(_Strict):
+    """The ``[storage]`` table: where logs and uploaded code are kept."""
+
+    url: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9+.-]*://")
+    """A folder as ``file:///srv/heliostat``, or any URL that fsspec has a driver for, as ``s3://bucket/heliostat``; None
+    means the folder ``storage`` in the home folder."""
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Scheme -> what its fsspec driver is given, e.g. ``[storage.options.s3]`` with ``endpoint_url``. The same options
+    serve for fetching the code of jobs."""
+
+
+class JobsFile(_Strict):
+    """The ``[jobs]`` table."""
+
+    code_folders: tuple[Path, ...] = ()
+    """Folders below which jobs may name their code by ``file://``; none unless given."""
+    kept_cluster_hours: float = Field(default=24, gt=0, le=24 * 365)
+    """How long the temporary cluster of a job stays after its end at most, when it was asked to stay."""
+    log_patience_seconds: int = Field(default=600, ge=0)
+    """How long a cluster that is to go is kept for its logs while the storage does not take them."""
+
+    @field_validator("code_folders")
+    @classmethod
+    def _absolute(cls, folders: tuple[Path, ...]) -> tuple[Path, ...]:
+        if any(not folder.is_absolute() for folder in folders):
+            raise ValueError("must be absolute paths")
+        return folders
+
+
+class RetentionFile(_Strict):
+    """The ``[retention]`` table: how long what has ended stays, in days; 0 = for ever."""
+
+    log_days: int = Field(default=30, ge=0)
+    job_days: int = Field(default=90, ge=0)
+    event_days: int = Field(default=90, ge=0)
+    package_days: int = Field(default=30, ge=0)
+
+
 class ConfigFile(_Strict):
     """The whole file."""
 
@@ -126,6 +164,9 @@ class ConfigFile(_Strict):
     network_services: tuple[_Network, ...] | None = None
     emr: EmrFile = EmrFile()
     engine: EngineFile = EngineFile()
+    storage: StorageFile = StorageFile()
+    jobs: JobsFile = JobsFile()
+    retention: RetentionFile = RetentionFile()
 
     @field_validator("gpus", "volumes", "network_services")
     @classmethod

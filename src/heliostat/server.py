@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -27,9 +28,9 @@ import heliostat.api
 from heliostat import logs
 from heliostat.config import ConfigFile, Settings
 from heliostat.control.clock import SystemClock
-from heliostat.control.leases import Leases, SoleServer, StoredLeases
-from heliostat.control.loop import ControlLoop
-from heliostat.control.reconciler import Reconciler
+from heliostat.control.job_reconciler import JobSettings
+from heliostat.control.retention import RetentionSettings
+from heliostat.control.work import Work, WorkSettings
 from heliostat.dialects import emr
 from heliostat.domain.errors import NotReady
 from heliostat.domain.installation import Installation
@@ -40,8 +41,13 @@ from heliostat.first_start import keep_credentials_file, keep_to_one_database, k
 from heliostat.front import Front
 from heliostat.gateway import Gateway, GatewaySettings
 from heliostat.port import opening
+from heliostat.ray_api import RayApi
+from heliostat.ray_api.http import HttpRayApi
+from heliostat.ray_api.simulated import SimulatedRay
 from heliostat.services import Services
 from heliostat.services.seams import Clock
+from heliostat.storage.fetch import FetchPolicy
+from heliostat.storage.open import open_storage
 from heliostat.store import Store, StoreSettings
 from heliostat.version import VERSION
 
@@ -70,14 +76,14 @@ class Address:
 
 @dataclass(frozen=True)
 class Server:
-    """A server that is put together, without its port: serve ``app`` and run ``loop``."""
+    """A server that is put together, without its port: serve ``app`` and run ``work``."""
 
     settings: Settings
     address: Address
     store: Store
     engine: Engine
     services: Services
-    loop: ControlLoop
+    work: Work
     gateway: Gateway
     app: Front
     end_streams: Callable[[], None]
@@ -103,9 +109,15 @@ class Server:
             await keep_to_one_database(settings.home, store.name, engine)
             if isinstance(engine, LocalEngine):
                 await keep_to_one_home(settings.home, store)
-            leases: Leases = StoredLeases(store, clock) if settings.database_url else SoleServer()
-            loop = ControlLoop(store, engine, Reconciler(store, engine, installation, clock), leases)
-            services = Services.build(store, installation, engine, clock, loop.wake)
+            storage = open_storage(file.storage.url, settings.home / "storage", file.storage.options)
+            stack.push_async_callback(storage.close)
+            ray = make_ray(engine)
+            stack.push_async_callback(ray.close)
+            scratch = settings.home / "scratch"
+            shutil.rmtree(scratch, ignore_errors=True)
+            work = Work(store, engine, storage, ray, installation, clock, scratch, work_settings(settings, file))
+            stack.push_async_callback(work.close)
+            services = Services.build(store, installation, engine, clock, work.clusters.wake, work.tools)
             await keep_credentials_file(services, settings.home / "credentials.json", address.url, user_name())
             gateway = Gateway(services.access, GatewaySettings(domain=address.domain, secure=address.scheme == "https"))
             stack.push_async_callback(gateway.aclose)
@@ -117,7 +129,7 @@ class Server:
                 domain=address.domain,
             )
             end_streams = partial(heliostat.api.end_streams, api)
-            yield cls(settings, address, store, engine, services, loop, gateway, app, end_streams)
+            yield cls(settings, address, store, engine, services, work, gateway, app, end_streams)
 
 
 def emr_settings(file: ConfigFile) -> emr.EmrSettings:
@@ -143,6 +155,32 @@ def make_engine(settings: Settings, file: ConfigFile, installation: Installation
     if file.engine.concurrent_starts is not None:
         chosen = LocalSettings(**{**vars(chosen), "concurrent_starts": file.engine.concurrent_starts})
     return LocalEngine(chosen)
+
+
+def make_ray(engine: Engine) -> RayApi:
+    """How the heads of an engine are spoken to."""
+    return SimulatedRay(engine.world) if isinstance(engine, SimulatedEngine) else HttpRayApi()
+
+
+def work_settings(settings: Settings, file: ConfigFile) -> WorkSettings:
+    """What the file says of the work in the background."""
+    jobs, keep = file.jobs, file.retention
+    return WorkSettings(
+        shared=settings.database_url is not None,
+        job=JobSettings(
+            kept_cluster_age=timedelta(hours=jobs.kept_cluster_hours),
+            log_patience=timedelta(seconds=jobs.log_patience_seconds),
+        ),
+        fetch=FetchPolicy(allowed_folders=jobs.code_folders, options=file.storage.options),
+        retention=RetentionSettings(
+            jobs=_days(keep.job_days), logs=_days(keep.log_days), packages=_days(keep.package_days),
+            events=_days(keep.event_days),
+        ),
+    )  # fmt: skip
+
+
+def _days(number: int) -> timedelta | None:
+    return timedelta(days=number) if number else None
 
 
 def database_url(settings: Settings) -> str:
@@ -244,7 +282,7 @@ async def serve(
                 )
             )
             tasks = frozenset(
-                (asyncio.create_task(web.serve([bound])), asyncio.create_task(server.loop.run(), name="control loop"))
+                (asyncio.create_task(web.serve([bound])), asyncio.create_task(server.work.run(), name="control loop"))
             )
             answering = asyncio.create_task(web.answering.wait())
             try:

@@ -20,6 +20,7 @@ from heliostat.engines.simulated import SimulatedEngine, World
 from heliostat.services import Services
 from heliostat.services.seams import Clock
 from heliostat.store import Store, StoreSettings, Transaction
+from heliostat.testing.tools import job_tools
 
 T = TypeVar("T")
 SETTINGS = LoopSettings(tick=timedelta(milliseconds=50), first_retry=timedelta(milliseconds=20))
@@ -120,7 +121,7 @@ async def server(
     reconciler.watch, reconciler.server = watch, name
     leases = (DeadLeases if dies else StoredLeases)(store, clock)
     loop = ControlLoop(store, engine, reconciler, leases, settings)
-    services = Services.build(store, installation, engine, clock, loop.wake)
+    services = Services.build(store, installation, engine, clock, loop.wake, job_tools(key.parent))
     it = Server(name, store, services, loop, asyncio.create_task(loop.run()))
     try:
         yield it

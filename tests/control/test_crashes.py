@@ -29,6 +29,7 @@ from heliostat.engines.simulated import SimulatedEngine, World
 from heliostat.services import Caller, Services
 from heliostat.store import Store, StoreSettings
 from heliostat.testing.crash import Crash, CrashingEngine, CrashPoints, crashing_store
+from heliostat.testing.tools import job_tools
 
 SHAPE = NodeShape("root_queue", Decimal(1), GIB)
 STEPS = st.integers(0, 12)
@@ -60,7 +61,9 @@ class Kills(RuleBasedStateMachine):
         store, guarded = crashing_store(self.store, self.points), CrashingEngine(engine, self.points)
         clock = SystemClock()
         loop = ControlLoop(store, guarded, Reconciler(store, guarded, Installation(), clock), SoleServer())
-        self.services = Services.build(store, Installation(), guarded, clock, loop.wake)
+        self.services = Services.build(
+            store, Installation(), guarded, clock, loop.wake, job_tools(Path(self.folder.name))
+        )
         if first:
             made = await self.services.identity.first_start("ann")
             assert made is not None

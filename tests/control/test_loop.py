@@ -25,6 +25,7 @@ from heliostat.domain.states import State
 from heliostat.engines.simulated import SimulatedEngine, World
 from heliostat.services import Caller, Services
 from heliostat.store import Store, StoreSettings
+from heliostat.testing.tools import job_tools
 
 SHAPE = NodeShape("root_queue", Decimal(1), GIB)
 
@@ -68,7 +69,7 @@ async def house(folder: Path, world: World) -> AsyncIterator[House]:
     await engine.open()
     clock = SystemClock()
     loop = ControlLoop(store, engine, Reconciler(store, engine, Installation(), clock), SoleServer())
-    services = Services.build(store, Installation(), engine, clock, loop.wake)
+    services = Services.build(store, Installation(), engine, clock, loop.wake, job_tools(folder))
     first = await services.identity.first_start("ann")
     assert first is not None
     caller = Caller(await services.identity.by_token(first.token.reveal()))

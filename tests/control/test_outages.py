@@ -28,6 +28,7 @@ from heliostat.engines.simulated import SimulatedEngine, World
 from heliostat.services import Caller, Services
 from heliostat.store import Store, StoreSettings
 from heliostat.store.events import Events
+from heliostat.testing.tools import job_tools
 
 from .servers import SETTINGS, FlakyStore
 
@@ -54,13 +55,15 @@ class RefusingEngine(SimulatedEngine):
 
 
 class House:
-    def __init__(self, store: Store, world: World, installation: Installation, leases: Leases) -> None:
+    def __init__(self, store: Store, world: World, installation: Installation, leases: Leases, folder: Path) -> None:
         self.store = store
         self.flaky = FlakyStore(store)
         self.engine = RefusingEngine(world)
         reconciler = Reconciler(self.flaky.as_store, self.engine, installation, SystemClock())
         self.loop = ControlLoop(self.flaky.as_store, self.engine, reconciler, leases, SETTINGS)
-        self.services = Services.build(store, installation, self.engine, SystemClock(), self.loop.wake)
+        self.services = Services.build(
+            store, installation, self.engine, SystemClock(), self.loop.wake, job_tools(folder)
+        )
 
     async def create(self) -> Cluster:
         made = await self.services.identity.first_start("ann")
@@ -82,7 +85,7 @@ async def house(
     folder: Path, world: World, installation: Installation = Installation(), leases: Leases = SoleServer()
 ) -> AsyncIterator[tuple[House, asyncio.Task[None]]]:
     store = await Store.open(StoreSettings(f"sqlite:///{folder}/h.db", folder / "key"))
-    it = House(store, world, installation, leases)
+    it = House(store, world, installation, leases, folder)
     await it.engine.open()
     task = asyncio.create_task(it.loop.run())
     try:

@@ -23,6 +23,7 @@ from heliostat.engines.simulated import SimulatedEngine, World
 from heliostat.services import Caller, Services
 from heliostat.store import Store, StoreSettings
 from heliostat.testing.clock import ManualClock
+from heliostat.testing.tools import job_tools
 from tests.postgres import postgres_server, postgres_url
 
 __all__ = ["postgres_server", "postgres_url"]
@@ -122,7 +123,7 @@ async def office(database: str, tmp_path: Path) -> AsyncIterator[Office]:
     store = await Store.open(StoreSettings(database, tmp_path / "key"))
     engine, clock, woken = Engine(), ManualClock(), list[ClusterId]()
     installation = Installation()
-    services = Services.build(store, installation, engine, clock, woken.append)
+    services = Services.build(store, installation, engine, clock, woken.append, job_tools(tmp_path))
     try:
         made = await services.identity.first_start("ann")
         assert made is not None

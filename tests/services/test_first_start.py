@@ -18,6 +18,7 @@ from heliostat.first_start import KEYS, keep_credentials_file, keep_to_one_datab
 from heliostat.services import Caller, Services
 from heliostat.store import Store, StoreSettings
 from heliostat.testing.clock import ManualClock
+from heliostat.testing.tools import job_tools
 
 from .conftest import BOTH
 
@@ -28,7 +29,8 @@ HERE = "http://127.0.0.1:8600"
 async def services(database: str, tmp_path: Path) -> AsyncIterator[Services]:
     store = await Store.open(StoreSettings(database, tmp_path / "key"))
     try:
-        yield Services.build(store, Installation(), SimulatedEngine(), ManualClock(), lambda cluster: None)
+        tools = job_tools(tmp_path)
+        yield Services.build(store, Installation(), SimulatedEngine(), ManualClock(), lambda cluster: None, tools)
     finally:
         await store.close()
 

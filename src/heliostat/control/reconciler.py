@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import structlog
 
 from heliostat.domain.engine import Incident
-from heliostat.domain.errors import HeliostatError, Retry
+from heliostat.domain.errors import HeliostatError, Retry, Unavailable
 from heliostat.domain.ids import ClusterId, InstanceId
 from heliostat.domain.installation import Installation
 from heliostat.domain.lifecycle import Facts, Plan, Status, decide
@@ -25,11 +27,34 @@ ACTOR = "heliostat"
 NOW = timedelta(0)
 
 
+class InstanceKeeper(Protocol):
+    """Who brings logs home."""
+
+    async def keep_instance(self, instance: Instance) -> None:
+        """Everything of it that shall outlive it. Repeatable. Raises Unavailable when the log storage is down."""
+
+
 class Reconciler:
     """Brings one cluster a step nearer to what is wanted of it. Safe to repeat after a crash at any point."""
 
-    def __init__(self, store: Store, engine: Engine, installation: Installation, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        installation: Installation,
+        clock: Clock,
+        keeper: InstanceKeeper | None = None,
+        changed: Callable[[ClusterId], Awaitable[None]] | None = None,
+        log_patience: timedelta = timedelta(minutes=10),
+    ) -> None:
         self._store = store
+        self._keeper = keeper
+        self._changed = changed
+        self._log_patience = log_patience
+        self._waiting_since: dict[InstanceId, datetime] = {}
+        """Since when the removal of an instance waits for the log storage; a crash merely lengthens the wait."""
+        self._kept: dict[InstanceId, str] = {}
+        """Instances whose logs are at home, with what was lost of them; not yet on record."""
         self._engine = engine
         self._installation = installation
         self._clock = clock
@@ -51,6 +76,8 @@ class Reconciler:
         current = await self._store.write(lambda tx: self._record(tx, facts, plan))
         if current:
             self._remember(facts, plan)
+            if self._changed is not None:
+                await self._changed(key)
         return plan.again if current else NOW
 
     async def tell(self, key: ClusterId, message: str) -> None:
@@ -81,6 +108,7 @@ class Reconciler:
         self._told.update((row.id, facts.seen[row.id].incidents) for row in facts.instances)
         for row in plan.ended:
             self._told.pop(row.id, None)
+            self._kept.pop(row.id, None)
 
     async def _perform(self, facts: Facts, plan: Plan) -> Plan:
         """The effects. A plan that cannot be carried out ends in Error instead of being tried for ever.
@@ -88,6 +116,7 @@ class Reconciler:
         What runs already and lacks only this (its release was taken out of the catalogue) goes on running, and says so.
         """
         for instance in plan.destroy:
+            await self._keep_logs(instance)
             await self._engine.destroy(instance.id)
         if plan.apply is None:
             return plan
@@ -100,6 +129,22 @@ class Reconciler:
                 return replace(plan, status=replace(plan.status, message=f"runs, but cannot be repaired: {error}"))
             return replace(plan, status=Status(State.ERROR, str(error), "Failed"), again=None)
         return plan
+
+    async def _keep_logs(self, instance: Instance) -> None:
+        """Bring home what the nodes have written, once, before they go. Raises Unavailable while it pays to wait."""
+        if instance.logs_kept or instance.id in self._kept or self._keeper is None:
+            return
+        lost = ""
+        try:
+            await self._keeper.keep_instance(instance)
+        except Unavailable as error:
+            since = self._waiting_since.setdefault(instance.id, self._clock.now())
+            if self._clock.now() - since < self._log_patience:
+                raise
+            lost = f"logs of the nodes could not be stored: {error.message}"
+            log.warning("logs given up", instance=instance.id, cause=error.message)
+        self._waiting_since.pop(instance.id, None)
+        self._kept[instance.id] = lost
 
     def _record(self, tx: Transaction, facts: Facts, plan: Plan) -> bool:
         """Write what was found; False when a user changed the wish meanwhile and it must be looked at anew."""
@@ -129,6 +174,14 @@ class Reconciler:
     def _record_instances(self, tx: Transaction, stored: Cluster, facts: Facts, plan: Plan, now: datetime) -> None:
         ended = {row.id for row in plan.ended}
         for instance in facts.instances:
+            lost = self._kept.get(instance.id)
+            if lost:
+                tx.events.add(
+                    Event(
+                        stored.id, stored.workspace, now, ACTOR, "LogsLost", lost, True, instance.id,
+                        f"{instance.id}/logs-lost",
+                    )
+                )  # fmt: skip
             known = {incident.key for incident in self._told.get(instance.id, ())}
             for incident in facts.seen[instance.id].incidents:
                 if incident.key in known:
@@ -149,6 +202,8 @@ class Reconciler:
             if instance.id in ended:
                 continue
             updated = _observed(instance, facts, plan, now)
+            if lost is not None:
+                updated = replace(updated, logs_kept=True)
             if updated != instance:
                 tx.instances.save(updated)
 

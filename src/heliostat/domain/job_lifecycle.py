@@ -286,6 +286,17 @@ def _finish(job: Job, status: JobStatus, message: str, now: datetime, cause: Cau
     return JobPlan(Effect.NONE, ended, AT_ONCE, status.value, message)
 
 
+def failed_before_ray(job: Job, message: str, now: datetime, cause: Cause) -> JobPlan:
+    """The end of a job whose code cannot be had, or which Ray will never take: no other attempt would do better."""
+    attempt = job.attempt
+    if attempt is not None:
+        closed = replace(
+            attempt, ended_at=now, status=RayStatus.FAILED, cause=cause, message=message, log_complete=True
+        )
+        job = _with(job, closed)
+    return _finish(job, JobStatus.FAILED, message, now, cause)
+
+
 # --- a job that has ended -----------------------------------------------------------------------------------------------
 
 

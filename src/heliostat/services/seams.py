@@ -17,12 +17,12 @@ class Clock(Protocol):
 
 
 class Wake(Protocol):
-    def __call__(self, cluster: ClusterId) -> None:
+    def __call__(self, cluster: ClusterId, /) -> None:
         """Tell the control loop to look at a cluster. Losing a wake is harmless: the loop also ticks."""
 
 
 class WakeJob(Protocol):
-    def __call__(self, job: JobId) -> None:
+    def __call__(self, job: JobId, /) -> None:
         """The same for a job."""
 
 

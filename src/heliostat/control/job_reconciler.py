@@ -1,0 +1,305 @@
+"""One look at one job: load it, look at its cluster, ask Ray, decide, perform, record.
+
+The decision is pure (:func:`heliostat.domain.job_lifecycle.decide`); here are its effects. Each may be repeated after a
+crash at any point: the definition of a temporary cluster is stored with the job, its start and its removal are wishes
+that are recorded in one transaction with the job, and Ray is given our own submission id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from heliostat.domain.engine import NodeState
+from heliostat.domain.errors import HeliostatError, Retry, Unavailable
+from heliostat.domain.ids import JobId
+from heliostat.domain.installation import Installation
+from heliostat.domain.job_lifecycle import ATTENTION, Effect, JobFacts, JobPlan, asks_ray, decide, failed_before_ray
+from heliostat.domain.job_states import JobStatus, may
+from heliostat.domain.jobs import Attempt, Job, Prepared
+from heliostat.domain.ray_jobs import Absence, Cause, RaySighting
+from heliostat.domain.records import Cluster, Event, Instance
+from heliostat.domain.states import Wanted
+from heliostat.domain.usage import usage_of_job
+from heliostat.ray_api import Head, RayApi, RayRefused
+from heliostat.services.cluster_steps import begin, remove
+from heliostat.services.seams import Clock, Wake
+from heliostat.store import Store, Transaction
+
+from .code_delivery import CodeDelivery
+from .log_keeper import LogKeeper
+
+log = structlog.get_logger()
+ACTOR = "heliostat"
+NOW = timedelta(0)
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    kept_cluster_age: timedelta = timedelta(hours=24)
+    """How long a temporary cluster stays after its job when it was asked to stay."""
+    log_patience: timedelta = timedelta(minutes=10)
+    """How long the end of a job's log is tried to be stored, and its cluster kept for it, when the storage is down."""
+
+
+class JobReconciler:
+    """Brings one job a step nearer to its end. The subject of the jobs' loop."""
+
+    kind = "job"
+
+    def __init__(
+        self,
+        store: Store,
+        ray: RayApi,
+        keeper: LogKeeper,
+        code: CodeDelivery,
+        installation: Installation,
+        clock: Clock,
+        wake_cluster: Wake,
+        settings: JobSettings = JobSettings(),
+    ) -> None:
+        self._store = store
+        self._ray = ray
+        self._keeper = keeper
+        self._code = code
+        self._installation = installation
+        self._clock = clock
+        self._wake_cluster = wake_cluster
+        self._settings = settings
+        self._preparing: dict[JobId, asyncio.Task[Prepared]] = {}
+        """Code that is being fetched; a crash merely begins anew."""
+        self._ready: asyncio.Queue[JobId] = asyncio.Queue()
+
+    # --- the subject of a loop --------------------------------------------------------------------------------------
+
+    def active(self, tx: Transaction) -> list[JobId]:
+        return tx.jobs.unsettled()
+
+    def unsettled(self, tx: Transaction) -> list[JobId]:
+        return tx.jobs.unsettled()
+
+    async def begin(self) -> None:
+        """Nothing has to be put in order first: the store says what there is."""
+
+    async def news(self) -> AsyncIterator[JobId]:
+        while True:
+            yield await self._ready.get()
+
+    async def reconcile(self, key: JobId) -> timedelta | None:
+        """Look at the job once; says when to look again at the latest, None for "when woken"."""
+        loaded = await self._store.read(lambda tx: _load(tx, key))
+        if loaded is None:
+            self._forget(key)
+            return None
+        facts = await self._look(*loaded)
+        plan = decide(facts, self._clock.now(), self._settings.kept_cluster_age)
+        plan = await self._perform(facts, plan)
+        if plan.job == loaded[0] and plan.why is None and plan.effect is Effect.NONE:
+            return plan.again
+        recorded = await self._store.write(lambda tx: self._record(tx, loaded[0], plan))
+        if not recorded:
+            return NOW
+        if plan.effect in (Effect.START_CLUSTER, Effect.RELEASE):
+            self._wake_cluster(plan.job.cluster)
+        if plan.job.attempt is not None and plan.job.attempt.submitted_at is not None:
+            self._keeper.follow(plan.job)
+        if plan.job.status.final:
+            self._forget(key)
+        return plan.again
+
+    async def tell(self, key: JobId, message: str) -> None:
+        """Have users read why nothing happens with the job; the next look that succeeds takes it back."""
+
+        def work(tx: Transaction) -> None:
+            stored = tx.jobs.lock(key)
+            if stored is not None and not stored.status.final and stored.message != message:
+                tx.jobs.save(replace(stored, message=message))
+
+        await self._store.write(work)
+
+    async def close(self) -> None:
+        """Give up fetching."""
+        for task in self._preparing.values():
+            task.cancel()
+        await asyncio.gather(*self._preparing.values(), return_exceptions=True)
+        self._preparing.clear()
+
+    # --- looking ----------------------------------------------------------------------------------------------------
+
+    async def _look(self, job: Job, cluster: Cluster | None, instance: Instance | None) -> JobFacts:
+        head = next(
+            (row.ray_node_id for row in instance.nodes if row.kind == "head" and row.state is NodeState.ALIVE), ""
+        ) if instance is not None else ""  # fmt: skip
+        seen: RaySighting | Absence = Absence.NOT_ASKED
+        if asks_ray(job, cluster):
+            seen = await self._sighting(instance, job.attempts[-1])
+        return JobFacts(job, cluster, instance, seen, head)
+
+    async def _sighting(self, instance: Instance | None, attempt: Attempt) -> RaySighting | Absence:
+        head = _head(instance)
+        if head is None:
+            return Absence.UNREACHABLE
+        try:
+            return await self._ray.sighting(head, attempt.submission_id) or Absence.UNKNOWN
+        except Unavailable:
+            return Absence.UNREACHABLE
+
+    # --- effects ----------------------------------------------------------------------------------------------------
+
+    async def _perform(self, facts: JobFacts, plan: JobPlan) -> JobPlan:
+        """The plan once its effect has been had, or what came of it instead."""
+        try:
+            match plan.effect:
+                case Effect.PREPARE:
+                    return await self._prepare(facts, plan)
+                case Effect.SUBMIT:
+                    return await self._submit(facts, plan)
+                case Effect.STOP | Effect.WAKE_RAY:
+                    await self._speak(facts, plan)
+                case Effect.KEEP:
+                    return await self._keep(facts, plan)
+                case Effect.RELEASE:
+                    return replace(plan, job=self._with_usage(facts, plan.job))
+                case Effect.NONE if plan.job.status.final and not facts.job.status.final:
+                    return replace(plan, job=self._with_usage(facts, plan.job))
+                case _:
+                    pass
+        except Unavailable as error:
+            if plan.effect is Effect.KEEP:
+                raise
+            log.info("head does not answer", job=facts.job.id, cause=error.message)
+            message = "its cluster does not answer just now; tried again"
+            waiting = facts.job if facts.job.status.final else replace(facts.job, message=message)
+            return JobPlan(Effect.NONE, waiting, ATTENTION)
+        return plan
+
+    async def _prepare(self, facts: JobFacts, plan: JobPlan) -> JobPlan:
+        """Fetch the code beside the loop, which meanwhile sees to cancels and deadlines."""
+        job = facts.job
+        if job.spec.code.empty:
+            return replace(plan, job=replace(plan.job, prepared=Prepared()))
+        task = self._preparing.get(job.id)
+        if task is None:
+            task = asyncio.create_task(self._code.prepare(job), name=f"code of {job.id}")
+            task.add_done_callback(lambda done: self._ready.put_nowait(job.id))
+            self._preparing[job.id] = task
+        if not task.done():
+            return JobPlan(Effect.NONE, replace(plan.job, message="its code is being fetched"), plan.again or ATTENTION)
+        del self._preparing[job.id]
+        try:
+            prepared = task.result()
+        except HeliostatError as error:
+            if error.retry is Retry.LATER:
+                raise
+            return failed_before_ray(plan.job, str(error), self._clock.now(), Cause.USER_ERROR)
+        return replace(plan, job=replace(plan.job, prepared=prepared, message="its code is at hand"))
+
+    async def _submit(self, facts: JobFacts, plan: JobPlan) -> JobPlan:
+        head = _head(facts.instance)
+        attempt = facts.job.attempt
+        if head is None or attempt is None:
+            raise Unavailable("the head has no address yet")
+        try:
+            submission = await self._code.submission(head, facts.job, attempt)
+            await self._ray.submit(head, submission)
+        except RayRefused as error:
+            return failed_before_ray(plan.job, f"Ray refuses it: {error}", self._clock.now(), Cause.USER_ERROR)
+        except HeliostatError as error:
+            if error.retry is Retry.LATER:
+                raise
+            return failed_before_ray(plan.job, str(error), self._clock.now(), Cause.INFRASTRUCTURE)
+        log.info("job handed to Ray", job=facts.job.id, submission=attempt.submission_id, instance=attempt.instance)
+        return plan
+
+    async def _speak(self, facts: JobFacts, plan: JobPlan) -> None:
+        head = _head(facts.instance)
+        if head is None:
+            raise Unavailable("the head has no address")
+        call = self._ray.stop if plan.effect is Effect.STOP else self._ray.wake
+        await call(head, facts.job.attempts[-1].submission_id)
+
+    async def _keep(self, facts: JobFacts, plan: JobPlan) -> JobPlan:
+        """Logs first, which must come home; then the summary, which may fail."""
+        job = plan.job
+        now = self._clock.now()
+        try:
+            await self._keeper.keep(facts.job)
+        except Unavailable as error:
+            if job.ended_at is None or now - job.ended_at < self._settings.log_patience:
+                raise
+            log.warning("end of a log given up", job=job.id, cause=error.message)
+            told = f"the end of its log could not be stored: {error.message}"
+            return replace(plan, why="LogLost", told=told)
+        last = job.attempts[-1]
+        head = _head(facts.instance)
+        if head is None or not last.ray_job_id or facts.instance is None or facts.instance.id != last.instance:
+            return plan
+        try:
+            return replace(plan, job=replace(job, summary=await self._ray.summary(head, last.ray_job_id)))
+        except Unavailable as error:
+            log.info("summary not available", job=job.id, cause=error.message)
+            return plan
+
+    def _with_usage(self, facts: JobFacts, job: Job) -> Job:
+        return replace(job, usage=usage_of_job(job, facts.instance, self._clock.now(), self._installation.gpus))
+
+    def _forget(self, key: JobId) -> None:
+        task = self._preparing.pop(key, None)
+        if task is not None:
+            task.cancel()
+
+    # --- recording --------------------------------------------------------------------------------------------------
+
+    def _record(self, tx: Transaction, before: Job, plan: JobPlan) -> bool:
+        """Write what was found; False when a user changed the wish meanwhile and it must be looked at anew."""
+        stored = tx.jobs.lock(before.id)
+        if stored is None:
+            return True
+        if (stored.goal, stored.status, stored.settled) != (before.goal, before.status, before.settled):
+            return False
+        if not may(before.status, plan.job.status):
+            raise RuntimeError(f"no edge from {before.status} to {plan.job.status}")
+        now = self._clock.now()
+        if plan.effect in (Effect.START_CLUSTER, Effect.RELEASE):
+            _change_cluster(tx, plan, now)
+        tx.jobs.save(plan.job)
+        if plan.why is not None:
+            warning = plan.job.status in (JobStatus.FAILED, JobStatus.TIMEOUT) or plan.why in ("Retried", "LogLost")
+            told = plan.told or plan.job.message
+            last = plan.job.attempts[-1].instance if plan.job.attempts else None
+            tx.events.add(
+                Event(
+                    before.cluster, before.workspace, now, ACTOR, plan.why, told, warning, last or None, job=before.id
+                )
+            )
+        return True
+
+
+def _change_cluster(tx: Transaction, plan: JobPlan, now: datetime) -> None:
+    """The wish for the temporary cluster, if it is not there yet."""
+    cluster = tx.clusters.lock(plan.job.cluster)
+    if cluster is None or cluster.wanted is Wanted.DELETED:
+        return
+    if plan.effect is Effect.START_CLUSTER:
+        begin(tx, cluster, ACTOR, now)
+    else:
+        remove(tx, cluster, ACTOR, now)
+
+
+def _load(tx: Transaction, key: JobId) -> tuple[Job, Cluster | None, Instance | None] | None:
+    job = tx.jobs.find(key)
+    if job is None:
+        return None
+    cluster = tx.clusters.find_any(job.cluster)
+    instance = tx.instances.get(cluster.instance) if cluster is not None and cluster.instance is not None else None
+    return job, cluster, instance
+
+
+def _head(instance: Instance | None) -> Head | None:
+    if instance is None or instance.endpoints is None:
+        return None
+    return Head(instance.id, instance.endpoints.dashboard, instance.ray_token)

@@ -1,0 +1,90 @@
+"""Everything that works in the background of one server, put together: the loops of clusters and jobs, the collecting of
+logs, the fetching of code, and retention."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from heliostat.domain.ids import ClusterId
+from heliostat.domain.installation import Installation
+from heliostat.engines.base import Engine
+from heliostat.ray_api import RayApi
+from heliostat.services import Growth, JobTools
+from heliostat.services.seams import Clock
+from heliostat.storage import Storage
+from heliostat.storage.fetch import FetchPolicy
+from heliostat.store import Store
+
+from .code_delivery import CodeDelivery
+from .job_reconciler import JobReconciler, JobSettings
+from .leases import Leases, SoleServer, StoredLeases
+from .log_keeper import LogKeeper
+from .loop import ControlLoop, Loop, LoopSettings
+from .reconciler import Reconciler
+from .retention import Retention, RetentionSettings
+
+
+@dataclass(frozen=True)
+class WorkSettings:
+    shared: bool = False
+    """Whether other servers work on the same database."""
+    clusters: LoopSettings = LoopSettings()
+    jobs: LoopSettings = LoopSettings(workers=16)
+    job: JobSettings = JobSettings()
+    fetch: FetchPolicy = field(default_factory=FetchPolicy)
+    retention: RetentionSettings = RetentionSettings()
+    max_package_bytes: int = 100 << 20
+
+
+class Work:
+    """Made once per server. ``run`` works until cancelled; ``close`` ends what is left."""
+
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        storage: Storage,
+        ray: RayApi,
+        installation: Installation,
+        clock: Clock,
+        scratch: Path,
+        settings: WorkSettings = WorkSettings(),
+    ) -> None:
+        self._store = store
+        growth = Growth()
+        self.keeper = LogKeeper(store, engine, storage, growth, clock)
+        code = CodeDelivery(store, storage, ray, settings.fetch, scratch, clock)
+        reconciler = Reconciler(
+            store, engine, installation, clock, self.keeper, self._wake_jobs, settings.job.log_patience
+        )
+        self.clusters = ControlLoop(
+            store, engine, reconciler, _leases(store, clock, "cluster", settings), settings.clusters
+        )
+        self._job_reconciler = JobReconciler(
+            store, ray, self.keeper, code, installation, clock, self.clusters.wake, settings.job
+        )
+        self.jobs = Loop(store, self._job_reconciler, _leases(store, clock, "job", settings), settings.jobs)
+        self._retention = Retention(store, storage, clock, settings.retention)
+        self.tools = JobTools(storage, code, self.jobs.wake, scratch, growth, settings.max_package_bytes)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.clusters.run(), name="clusters")
+            group.create_task(self.jobs.run(), name="jobs")
+            group.create_task(self._retention.run(), name="retention")
+
+    async def close(self) -> None:
+        await self._job_reconciler.close()
+        await self.keeper.close()
+
+    async def _wake_jobs(self, cluster: ClusterId) -> None:
+        """A cluster has changed: its jobs may go on."""
+        for job in await self._store.read(lambda tx: tx.jobs.unsettled_on(cluster)):
+            self.jobs.wake(job)
+
+
+def _leases(store: Store, clock: Clock, kind: str, settings: WorkSettings) -> Leases:
+    return StoredLeases(store, clock, kind=kind) if settings.shared else SoleServer()
