@@ -59,7 +59,15 @@ class Engine(Protocol):
         """State of the release's environment: (``ready`` | ``building`` | ``absent`` | ``failed``, detail for people)."""
 
     async def log_files(self, instance: InstanceId) -> list[NodeLog]:
-        """The log files of all nodes of an instance, also of dead ones, until it is destroyed. None when it is unknown."""
+        """The log files of all nodes of an instance, also of dead ones, until it is destroyed; by node, then by name.
+
+        Empty when the instance is unknown. An engine may bound how many dead nodes and how many files of a node it tells of.
+        A name stands for the same file for ever, so that a reader may go on at the offset where it stopped. Raises
+        Unavailable when the files cannot be looked at just now.
+        """
 
     async def read_log(self, instance: InstanceId, log: NodeLog, offset: int, size: int) -> bytes | None:
-        """At most ``size`` bytes of a log file from ``offset`` (bytes); fewer at its present end, None when it is gone."""
+        """At most ``size`` bytes of a log file from ``offset`` (bytes); fewer at its present end, None when it is gone.
+
+        Only the log's node and name count. Raises Unavailable when it cannot be read just now.
+        """

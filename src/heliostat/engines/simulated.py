@@ -18,6 +18,7 @@ from heliostat.domain.engine import (
     GroupPlan,
     Incident,
     InstancePlan,
+    NodeLog,
     NodeObservation,
     NodeState,
     Observation,
@@ -167,6 +168,7 @@ class SimulatedEngine:
             return
         known.nodes.clear()
         self.world.forget(instance)
+        self.world.logs.pop(instance, None)
         if self.world.linger:
             known.dying = self.world.linger
         else:
@@ -201,6 +203,17 @@ class SimulatedEngine:
 
     def preparation(self, release: Release) -> tuple[str, str]:
         return ("failed", problem) if (problem := self.world.releases_missing.get(release.name)) else ("ready", "")
+
+    async def log_files(self, instance: InstanceId) -> list[NodeLog]:
+        known = self.world.instances.get(instance)
+        files = self.world.logs.get(instance, {})
+        if known is None:
+            return []
+        return [NodeLog(node, name, len(files[node, name]), known.since) for node, name in sorted(files)]
+
+    async def read_log(self, instance: InstanceId, log: NodeLog, offset: int, size: int) -> bytes | None:
+        data = self.world.logs.get(instance, {}).get((log.node, log.name))
+        return None if data is None else bytes(data[offset : offset + size])
 
     # --- faults ------------------------------------------------------------------------------------------------------
 
@@ -246,6 +259,7 @@ class SimulatedEngine:
                 known.born += 1
                 name = NodeId(f"{known.plan.instance}-{kind}-{known.born}")
                 known.nodes[name] = NodeObservation(name, kind, group.name, NodeState.STARTING, self.world.time())
+                self.world.write_log(known.plan.instance, name, "raylet.out", f"{name} of group {group.name} starts\n")
                 changed = True
         wanted = {group.name for _, group in groups}
         for node in [node for node in known.nodes.values() if node.group not in wanted]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar, cast
 
-from heliostat.domain.engine import Finding, InstancePlan, Observation
+from heliostat.domain.engine import Finding, InstancePlan, NodeLog, Observation
 from heliostat.domain.ids import InstanceId
 from heliostat.domain.releases import Release
 from heliostat.domain.spec import ClusterSpec
@@ -115,3 +115,11 @@ class CrashingEngine:
 
     def preparation(self, release: Release) -> tuple[str, str]:
         return self._engine.preparation(release)
+
+    async def log_files(self, instance: InstanceId) -> list[NodeLog]:
+        self._points.hit("list logs")
+        return await self._engine.log_files(instance)
+
+    async def read_log(self, instance: InstanceId, log: NodeLog, offset: int, size: int) -> bytes | None:
+        self._points.hit("read log")
+        return await self._engine.read_log(instance, log, offset, size)
