@@ -185,7 +185,13 @@ def _ended(facts: JobFacts, attempt: Attempt, seen: RaySighting, now: datetime) 
 def _without_cluster(facts: JobFacts, now: datetime) -> JobPlan:
     """The cluster is not, or is no longer, to run."""
     job, cluster = facts.job, facts.cluster
-    if cluster is not None and job.spec.temporary and cluster.wanted is Wanted.STOPPED and cluster.started_at is None:
+    if (
+        cluster is not None
+        and job.spec.temporary
+        and cluster.wanted is Wanted.STOPPED
+        and cluster.started_at is None
+        and job.attempt is None
+    ):
         if job.not_before is not None and now < job.not_before:
             return _wait(job, job.message, job.not_before - now)
         begun = replace(job, status=_at_least_pending(job), message="its cluster is being made")

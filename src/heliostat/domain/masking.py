@@ -11,22 +11,26 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 MASK = "****"
 CHARACTERS = 8
 """Shorter values (``1``, ``true``, ``info``) are words of any log and hide nothing."""
 NAMED_CHARACTERS = 6
 """The same under a name that sounds like a secret."""
+TOKEN_CHARACTERS = 16
+"""User names in URLs that are shorter are names."""
 LINE_CHARACTERS = 16
 """Lines of a value that are shorter (the last of a key's) are not looked for alone."""
 PIECE_CHARACTERS = 4096
 """Longer values are looked for in pieces, so that a masker never holds back much."""
 
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|AUTH|PRIVATE|PWD|SIGNATURE", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|AUTH|PRIVATE|PWD|SIGNATURE", re.IGNORECASE
+)
 _NUMBER = re.compile(r"[+-]?[0-9][0-9_.,]*([eE][+-]?[0-9]+)?")
-_USER = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/\s@?#\"']+)@")
-_QUERY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"']*\?[^\s\"']+")
+_USER = re.compile(r"://([^/\s@?#\"']+)@")
+_BETWEEN_URLS = re.compile(r"[\s\"']+")
 _ASSIGNMENT = re.compile(r"(?:--env[= ]|-e[= ]?)?([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 _PASSWORD = re.compile(r"://[^/\s@]+@")
 _FENCE = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]+-----")
@@ -53,6 +57,11 @@ def hidden(text: str, secrets: Collection[str] = ()) -> str:
     if known:
         text = re.sub("|".join(map(re.escape, known)), MASK, text)
     return _PASSWORD.sub(f"://{MASK}@", text)
+
+
+def encoded(secrets: Collection[str]) -> frozenset[bytes]:
+    """The same as bytes, for a :class:`StreamMasker`."""
+    return frozenset(secret.encode(errors="surrogatepass") for secret in secrets)
 
 
 def shown_url(url: str) -> str:
@@ -108,7 +117,7 @@ class StreamMasker:
         best = len(text)
         for secret in self._secrets:
             place = max(start, len(text) - len(secret) + 1)
-            while 0 <= (place := text.find(secret[0], place, best)):
+            while (place := text.find(secret[0], place, best)) >= 0:
                 if secret.startswith(text[place:]):
                     best = place
                     break
@@ -160,20 +169,23 @@ def _may_be_secret(name: str, value: str) -> bool:
 
 
 def _in_urls(text: str) -> Iterator[str]:
-    """User names and passwords in URLs (a token may be either), and parameters that sound like a secret."""
+    """Passwords in URLs, user names that are tokens, and parameters whose names sound like a secret."""
+    if "://" not in text:
+        return
+    parts = []
     for found in _USER.finditer(text):
-        for part in found[1].split(":", 1):
-            if len(part) >= NAMED_CHARACTERS:
-                yield from _forms(part)
-                yield from _forms(unquote(part))
-    for found in _QUERY.finditer(text):
-        try:
-            pairs = parse_qsl(urlsplit(found[0]).query)
-        except ValueError:
-            continue
-        for name, part in pairs:
-            if _SECRET_NAME.search(name) and len(part) >= NAMED_CHARACTERS:
-                yield from _forms(part)
+        user, _, password = found[1].partition(":")
+        parts += [
+            part for part, least in ((user, TOKEN_CHARACTERS), (password, NAMED_CHARACTERS)) if len(part) >= least
+        ]
+    for word in _BETWEEN_URLS.split(text):
+        url, _, query = word.partition("?")
+        if query and "://" in url:
+            pairs = (pair.partition("=") for pair in query.partition("#")[0].split("&"))
+            parts += [part for name, _, part in pairs if _SECRET_NAME.search(name) and len(part) >= NAMED_CHARACTERS]
+    for part in parts:
+        yield from _forms(part)
+        yield from _forms(unquote(part))
 
 
 def _forms(value: str) -> Iterator[str]:
