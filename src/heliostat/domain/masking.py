@@ -172,7 +172,7 @@ def _in_urls(text: str) -> Iterator[str]:
     """Passwords in URLs, user names that are tokens, and parameters whose names sound like a secret."""
     if "://" not in text:
         return
-    parts = []
+    parts: list[str] = []
     for found in _USER.finditer(text):
         user, _, password = found[1].partition(":")
         parts += [

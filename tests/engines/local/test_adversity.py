@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from heliostat.domain.errors import NotReady
+from heliostat.domain.masking import hidden
 from heliostat.engines.local import LocalSettings, supervisor
 from heliostat.engines.local.layout import Layout
-from heliostat.engines.local.logs import hidden, secrets
+from heliostat.engines.local.logs import secrets
 from heliostat.engines.local.records import InstanceRecord
 
 from ..conformance import plan, until

@@ -1,10 +1,9 @@
-"""The ends of a node's logs, for the message of a failure, and what must not stand in such a message."""
+"""The ends of a node's logs, for the message of a failure, and what of a plan must not stand in such a message."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
 from pathlib import Path
 
 from heliostat.domain.engine import InstancePlan
@@ -21,21 +20,11 @@ _SERIOUS = re.compile(r"^\[[^\]]* [WEFC] \d+ \d+\]")
 """What Ray's own format marks as a warning or worse; the rest of an .out file is chatter."""
 
 
-_PASSWORD = re.compile(r"://[^/\s@]+@")
-
-
 def secrets(plan: InstancePlan) -> frozenset[str]:
     """What may be secret of an instance: its token, and the values of its variables but for paths."""
     values = {value for group in (plan.head, *plan.workers) for value in group.env.values()}
     found = {value for value in values if len(value) >= SECRET_CHARACTERS and not value.startswith("/")}
     return frozenset(found if plan.ray_token is None else found | {plan.ray_token.reveal()})
-
-
-def hidden(text: str, secrets: Collection[str] = ()) -> str:
-    """The text without these secrets and without the passwords of addresses."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "****")
-    return _PASSWORD.sub("://****@", text)
 
 
 def tail_of_node(directory: Path, temp: Path) -> str:

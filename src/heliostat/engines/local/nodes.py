@@ -14,10 +14,11 @@ import structlog
 from heliostat.domain.engine import InstancePlan
 from heliostat.domain.errors import HeliostatError
 from heliostat.domain.ids import InstanceId
+from heliostat.domain.masking import hidden
 from heliostat_node.protocol import STATUS_FILE, NodeStatus, start_ticks
 
 from .decisions import Seen
-from .logs import hidden, tail_of_node
+from .logs import tail_of_node
 from .node_specs import node_spec
 from .processes import Shim, kill_tree, members
 from .records import NODES, Grave, NodeRecord, boot_id

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from .logs import hidden
+from heliostat.domain.masking import hidden
 
 TAIL_LINES = 12
 END_TIMEOUT_SECONDS = 5.0
