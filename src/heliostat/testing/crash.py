@@ -7,13 +7,18 @@ done, before or after the step took effect. A test then drops everything in memo
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import TypeVar, cast
 
 from heliostat.domain.engine import Finding, InstancePlan, NodeLog, Observation
+from heliostat.domain.errors import Unavailable
 from heliostat.domain.ids import InstanceId
+from heliostat.domain.ray_jobs import RaySighting, RaySubmission, WorkSummary
 from heliostat.domain.releases import Release
 from heliostat.domain.spec import ClusterSpec
 from heliostat.engines.base import Engine
+from heliostat.ray_api import Head, RayApi
+from heliostat.storage import Storage
 from heliostat.store import Store, Transaction
 
 T = TypeVar("T")
@@ -33,6 +38,10 @@ class CrashPoints:
     def arm(self, steps: int) -> None:
         """Crash at the step after ``steps`` more ones."""
         self._left = steps
+
+    def disarm(self) -> None:
+        """Do not crash after all, if it has not happened yet."""
+        self._left = None
 
     def hit(self, name: str) -> None:
         """A step is passed. Once crashed, every further step crashes too: the process is dead."""
@@ -123,3 +132,83 @@ class CrashingEngine:
     async def read_log(self, instance: InstanceId, log: NodeLog, offset: int, size: int) -> bytes | None:
         self._points.hit("read log")
         return await self._engine.read_log(instance, log, offset, size)
+
+
+class CrashingRay:
+    """Ray's API with a step before and after each effect."""
+
+    def __init__(self, ray: RayApi, points: CrashPoints) -> None:
+        self._ray = ray
+        self._points = points
+
+    async def submit(self, head: Head, submission: RaySubmission) -> None:
+        self._points.hit("submit")
+        await self._ray.submit(head, submission)
+        self._points.hit("submitted")
+
+    async def sighting(self, head: Head, submission_id: str) -> RaySighting | None:
+        self._points.hit("sighting")
+        return await self._ray.sighting(head, submission_id)
+
+    async def stop(self, head: Head, submission_id: str) -> None:
+        self._points.hit("stop")
+        await self._ray.stop(head, submission_id)
+        self._points.hit("stopped")
+
+    async def wake(self, head: Head, submission_id: str) -> None:
+        self._points.hit("wake")
+        await self._ray.wake(head, submission_id)
+
+    async def has_package(self, head: Head, name: str) -> bool:
+        self._points.hit("has package")
+        return await self._ray.has_package(head, name)
+
+    async def put_package(self, head: Head, name: str, path: Path) -> None:
+        self._points.hit("put package")
+        await self._ray.put_package(head, name, path)
+
+    async def summary(self, head: Head, ray_job_id: str) -> WorkSummary:
+        self._points.hit("summary")
+        return await self._ray.summary(head, ray_job_id)
+
+    async def close(self) -> None:
+        await self._ray.close()
+
+
+class CrashingStorage:
+    """A storage with a step before and after each effect, which can also be down for a while."""
+
+    def __init__(self, storage: Storage, points: CrashPoints) -> None:
+        self._storage = storage
+        self._points = points
+        self.down = False
+
+    async def append(self, key: str, offset: int, data: bytes) -> None:
+        self._hit("append")
+        await self._storage.append(key, offset, data)
+        self._hit("appended")
+
+    async def read(self, key: str, offset: int, size: int) -> bytes:
+        self._hit("read log")
+        return await self._storage.read(key, offset, size)
+
+    async def put_file(self, key: str, path: Path) -> None:
+        self._hit("put file")
+        await self._storage.put_file(key, path)
+        self._hit("file put")
+
+    async def get_file(self, key: str, path: Path) -> bool:
+        self._hit("get file")
+        return await self._storage.get_file(key, path)
+
+    async def delete(self, key: str) -> None:
+        self._hit("delete")
+        await self._storage.delete(key)
+
+    async def close(self) -> None:
+        await self._storage.close()
+
+    def _hit(self, name: str) -> None:
+        self._points.hit(name)
+        if self.down:
+            raise Unavailable("the log storage does not answer")
