@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Protocol
 
 import pytest
 
-from heliostat.domain.engine import GroupPlan, InstancePlan, NodeState, Observation, Step
-from heliostat.domain.ids import InstanceId, new_cluster_id, new_instance_id
+from heliostat.domain.engine import GroupPlan, InstancePlan, NodeLog, NodeState, Observation, Step
+from heliostat.domain.ids import InstanceId, NodeId, new_cluster_id, new_instance_id
 from heliostat.domain.releases import Catalogue
 from heliostat.domain.secret import Secret
 from heliostat.domain.spec import ClusterSpec, NodeShape, WorkerGroup
@@ -196,6 +197,69 @@ class EngineConformance:
         await harness.reopen()
         seen = await self.up(harness, wanted)
         assert len(seen.nodes) == 3
+
+    async def test_every_node_has_log_files(self, harness: Harness) -> None:
+        wanted = plan()
+        seen = await self.up(harness, wanted)
+        files = await harness.engine.log_files(wanted.instance)
+        assert {file.node for file in files} == names(seen)
+        assert [(file.node, file.name) for file in files] == sorted({(file.node, file.name) for file in files})
+        assert all(file.modified_at.tzinfo is not None for file in files)
+        assert any(file.size > 0 for file in files)
+
+    async def test_a_log_file_can_be_read_from_any_offset(self, harness: Harness) -> None:
+        wanted = plan(workers=0)
+        await self.up(harness, wanted)
+        file = next(file for file in await harness.engine.log_files(wanted.instance) if file.size > 8)
+        whole = await harness.engine.read_log(wanted.instance, file, 0, 1 << 20)
+        assert whole is not None
+        assert len(whole) >= file.size
+        assert await harness.engine.read_log(wanted.instance, file, 3, 5) == whole[3:8]
+        assert await harness.engine.read_log(wanted.instance, file, 0, 0) == b""
+        assert await harness.engine.read_log(wanted.instance, file, 1 << 40, 10) == b""
+        rest = await harness.engine.read_log(wanted.instance, file, 3, 1 << 40)
+        assert rest is not None
+        assert rest.startswith(whole[3:])
+
+    async def test_the_log_files_of_a_node_outlive_it(self, harness: Harness) -> None:
+        wanted = plan(workers=1)
+        worker = next(node.node for node in (await self.up(harness, wanted)).nodes if node.kind == "worker")
+        before = next(file for file in await harness.engine.log_files(wanted.instance) if file.node == worker)
+        text = await harness.engine.read_log(wanted.instance, before, 0, before.size)
+        await self.up(harness, plan(wanted.instance, workers=0, generation=2))
+        after = await harness.engine.log_files(wanted.instance)
+        assert (before.node, before.name) in [(file.node, file.name) for file in after]
+        assert await harness.engine.read_log(wanted.instance, before, 0, before.size) == text
+
+    async def test_a_new_engine_finds_the_log_files_of_an_old_one(self, harness: Harness) -> None:
+        wanted = plan(workers=1)
+        await self.up(harness, wanted)
+        before = await harness.engine.log_files(wanted.instance)
+        await harness.reopen()
+        after = await harness.engine.log_files(wanted.instance)
+        assert [(file.node, file.name) for file in after] == [(file.node, file.name) for file in before]
+
+    async def test_what_never_was_has_no_log_files(self, harness: Harness) -> None:
+        instance = plan().instance
+        assert await harness.engine.log_files(instance) == []
+        file = NodeLog(NodeId(f"{instance}-h"), "raylet.out", 1, datetime.now(UTC))
+        assert await harness.engine.read_log(instance, file, 0, 1) is None
+
+    async def test_log_files_that_never_were_are_gone(self, harness: Harness) -> None:
+        wanted = plan(workers=0)
+        await self.up(harness, wanted)
+        file = (await harness.engine.log_files(wanted.instance))[0]
+        for node, name in ((file.node, "nothing.log"), (file.node, ""), ("nobody", file.name), ("", file.name)):
+            other = NodeLog(NodeId(node), name, file.size, file.modified_at)
+            assert await harness.engine.read_log(wanted.instance, other, 0, 1) is None
+
+    async def test_the_log_files_of_a_destroyed_instance_are_gone(self, harness: Harness) -> None:
+        wanted = plan(workers=0)
+        await self.up(harness, wanted)
+        file = (await harness.engine.log_files(wanted.instance))[0]
+        await self.gone(harness, wanted.instance)
+        assert await harness.engine.log_files(wanted.instance) == []
+        assert await harness.engine.read_log(wanted.instance, file, 0, 1) is None
 
     async def test_support_answers_for_any_spec(self, harness: Harness) -> None:
         shape = NodeShape("root_queue", Decimal(1), 8 * GIB)

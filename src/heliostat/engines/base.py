@@ -62,8 +62,8 @@ class Engine(Protocol):
         """The log files of all nodes of an instance, also of dead ones, until it is destroyed; by node, then by name.
 
         Empty when the instance is unknown. An engine may bound how many dead nodes and how many files of a node it tells of.
-        A name stands for the same file for ever, so that a reader may go on at the offset where it stopped. Raises
-        Unavailable when the files cannot be looked at just now.
+        A reader may go on at the offset where it stopped; a file that has become shorter is another one (Ray rotates its
+        logs). Raises Unavailable when the files cannot be looked at just now.
         """
 
     async def read_log(self, instance: InstanceId, log: NodeLog, offset: int, size: int) -> bytes | None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import structlog
 
-from heliostat.domain.engine import Finding, InstancePlan, Observation
+from heliostat.domain.engine import Finding, InstancePlan, NodeLog, Observation
 from heliostat.domain.errors import HeliostatError, NotReady
 from heliostat.domain.ids import InstanceId
 from heliostat.domain.releases import Release
@@ -22,6 +22,7 @@ from .health import Health, HttpHealth
 from .layout import Layout
 from .limits import Machine, read_machine
 from .lock import StateLock
+from .node_logs import NodeLogs
 from .node_specs import base_environment
 from .ports import PortBook
 from .records import InstanceRecord
@@ -50,6 +51,7 @@ class LocalEngine:
             self._layout.environments, settings.ready_environment, settings.python_downloads, self._clock
         )
         self._ports = PortBook()
+        self._logs = NodeLogs(self._layout)
         self._world: World | None = None
         self._supervisors: dict[InstanceId, Supervisor] = {}
         self._damaged: dict[InstanceId, str] = {}
@@ -99,6 +101,7 @@ class LocalEngine:
             await self._world.zygotes.close()
             self._world.exits.close()
         await self._health.close()
+        self._logs.close()
         self._layout.tidy()
         self._lock.release()
 
@@ -162,6 +165,14 @@ class LocalEngine:
     def preparation(self, release: Release) -> tuple[str, str]:
         return self._environments.state(release)
 
+    async def log_files(self, instance: InstanceId) -> list[NodeLog]:
+        return await self._logs.files(instance, self._record(instance)) if self._known(instance) else []
+
+    async def read_log(self, instance: InstanceId, log: NodeLog, offset: int, size: int) -> bytes | None:
+        if not self._known(instance):
+            return None
+        return await self._logs.read(instance, self._record(instance), log, offset, size)
+
     # --- instances ---------------------------------------------------------------------------------------------------
 
     def _begin(self, plan: InstancePlan) -> Supervisor:
@@ -197,6 +208,15 @@ class LocalEngine:
         supervisor = self._supervisors[plan.instance] = Supervisor(self._world, plan, record)
         supervisor.open()
         return supervisor
+
+    def _known(self, instance: InstanceId) -> bool:
+        self._forget_ended(instance)
+        return instance in self._supervisors or instance in self._damaged
+
+    def _record(self, instance: InstanceId) -> InstanceRecord | None:
+        """None when it is damaged."""
+        supervisor = self._supervisors.get(instance)
+        return None if supervisor is None else supervisor.record
 
     def _forget_ended(self, instance: InstanceId) -> None:
         supervisor = self._supervisors.get(instance)

@@ -72,7 +72,7 @@ class NodeRecord:
 
 @dataclass(frozen=True)
 class Grave:
-    """What is left of a node that was replaced, for its logs."""
+    """What is left of a node that was replaced or is no longer wanted, for its logs."""
 
     node: str
     directory: str

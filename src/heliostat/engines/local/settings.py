@@ -53,7 +53,7 @@ class LocalSettings:
     client_server: bool = True
     """Whether heads run the Ray Client server (46 MB each when it is executed); without it ``ray://`` is not offered."""
     keep_dead_nodes: int = 3
-    """Folders of dead, replaced nodes that are kept per instance for their logs."""
+    """Folders of nodes that died or were scaled away that are kept per instance for their logs, the last ones."""
     short_folder: Path | None = None
     """Where the short names of Ray's temp folders live when ``state`` is too long for socket paths;
     None means ``/tmp/hs-<uid>-<hash of state>``."""

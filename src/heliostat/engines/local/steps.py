@@ -214,11 +214,13 @@ class Steps:
     async def _retire(self, step: Retire) -> None:
         node = self._owner.record.node(step.node)
         await self._nodes.end(node, grace=self._world.settings.grace.total_seconds())
-        await asyncio.to_thread(self._nodes.remove, self._nodes.grave(node))
         record = self._owner.record
-        self._owner.save(
-            dataclasses.replace(record, nodes=tuple(other for other in record.nodes if other.node != node.node))
-        )
+        nodes = tuple(other for other in record.nodes if other.node != node.node)
+        record = dataclasses.replace(record, nodes=nodes)
+        if node.launched_at:
+            await self._bury(record, self._nodes.grave(node))
+        else:
+            self._owner.save(record)
         self._world.ports.release(node.ports.values())
 
     async def _end(self, name: str) -> None:
