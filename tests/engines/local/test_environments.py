@@ -11,10 +11,13 @@ import pytest
 from heliostat.domain.errors import NotReady
 from heliostat.domain.releases import Release
 from heliostat.engines.local import environments as module
+from heliostat.engines.local import interpreters
 from heliostat.engines.local.clock import SystemClock
 from heliostat.engines.local.environments import MARKER, Environments, key
-from heliostat.engines.local.interpreters import find_python
+from heliostat.engines.local.interpreters import ABSENCE_REMEMBERED_SECONDS, Interpreters, find_python
 from heliostat.engines.local.uv import UvFailed, phrase, run
+
+from .kit import FastClock
 
 RELEASE = Release("ray-1.3.1", "2.60.0", "3.11")
 
@@ -176,6 +179,73 @@ async def test_a_missing_python_is_told_before_anything_is_built(environments: E
     assert problem is not None
     assert "Python 3.99 is not installed" in problem
     assert "uv python install 3.99" in problem
+
+
+class PythonSearch:
+    """Searches of one version, with what they find and how often they were made."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.there: Path | None = None
+        self.made = 0
+        self.clock = FastClock()
+        self.remembered = Interpreters(self.clock)
+        monkeypatch.setattr(interpreters, "find_python", self._find)
+
+    async def _find(self, uv: str, version: str) -> Path | None:
+        self.made += 1
+        await asyncio.sleep(0)
+        return self.there
+
+    async def ask(self) -> Path | None:
+        return await self.remembered.find("uv", "3.11")
+
+
+@pytest.fixture
+def search(monkeypatch: pytest.MonkeyPatch) -> PythonSearch:
+    return PythonSearch(monkeypatch)
+
+
+async def test_a_python_is_searched_once_until_it_vanishes(search: PythonSearch, tmp_path: Path) -> None:
+    search.there = tmp_path / "python"
+    search.there.touch(0o755)
+    assert await asyncio.gather(*(search.ask() for _ in range(5))) == [search.there] * 5
+    search.clock.advance(1e6)
+    assert await search.ask() == search.there
+    assert search.made == 1
+    search.there.unlink()
+    search.there = None
+    assert await search.ask() is None
+    assert search.made == 2
+    assert await search.ask() is None
+    assert search.made == 2
+
+
+async def test_a_python_that_is_missing_is_searched_again_after_a_while(search: PythonSearch, tmp_path: Path) -> None:
+    assert await asyncio.gather(*(search.ask() for _ in range(5))) == [None] * 5
+    assert search.made == 1
+    search.there = tmp_path / "python"
+    search.there.touch(0o755)
+    assert await search.ask() is None
+    search.clock.advance(ABSENCE_REMEMBERED_SECONDS)
+    assert await search.ask() == search.there
+    assert search.made == 2
+
+
+async def test_a_clock_that_was_set_back_does_not_make_an_absence_last(search: PythonSearch, tmp_path: Path) -> None:
+    assert await search.ask() is None
+    search.there = tmp_path / "python"
+    search.there.touch(0o755)
+    search.clock.advance(-1e6)
+    assert await search.ask() == search.there
+
+
+async def test_asking_for_a_problem_again_starts_no_process(
+    environments: Environments, uv: PretendedUv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await environments.problem(RELEASE) is None
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", None)
+    assert await environments.problem(RELEASE) is None
+    assert await environments.problem(Release("ray-1.0.1", "2.47.1", RELEASE.python)) is None
 
 
 async def test_a_missing_uv_is_told(environments: Environments, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ from heliostat_node.features import features
 from heliostat_node.protocol import replace_json
 
 from .clock import Clock
-from .interpreters import find_python
+from .interpreters import Interpreters
 from .uv import UvFailed, run
 
 RECIPE = 2
@@ -37,7 +37,6 @@ RECIPE = 2
 
 MARKER = "heliostat.json"
 SPACE_BYTES = 1 << 30
-PROBLEM_REMEMBERED_SECONDS = 10.0
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +63,7 @@ class Environments:
         self._clock = clock
         self._builds: dict[str, _Build] = {}
         self._failures: dict[str, str] = {}
-        self._problems: dict[tuple[str, str], tuple[float, str | None]] = {}
+        self._interpreters = Interpreters(clock)
 
     def sweep(self) -> None:
         """Remove interrupted builds. Blocking; only before anything is built."""
@@ -102,12 +101,7 @@ class Environments:
             return f"Ray {release.ray} is not supported by this version of Heliostat; choose another release"
         if self.find(release) is not None:
             return None
-        at, known = self._problems.get((release.ray, release.python), (float("-inf"), None))
-        now = self._clock.now().timestamp()
-        if now - at > PROBLEM_REMEMBERED_SECONDS:
-            known = await self._look_for_problem(release)
-            self._problems[release.ray, release.python] = (now, known)
-        return known
+        return await self._look_for_problem(release)
 
     async def ensure(self, release: Release, progress: Callable[[str], None] = lambda detail: None) -> Path:
         """The release's environment, built if need be. ``progress`` gets phrases. Raises NotReady with the cause."""
@@ -148,7 +142,7 @@ class Environments:
         folder = self._folder / name
         uv = uv_package.find_uv_bin()
         environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "automatic" if self._downloads else "never"}
-        python = await find_python(uv, release.python)
+        python = await self._interpreters.find(uv, release.python)
         venv = [
             uv, "venv", "--color", "never", "--no-project", "--clear", "--python", str(python or release.python), str(folder),
         ]  # fmt: skip
@@ -196,7 +190,7 @@ class Environments:
             uv = uv_package.find_uv_bin()
         except FileNotFoundError:
             return "the tool uv, which builds Ray environments, is missing; install it with: pip install uv"
-        if not self._downloads and await find_python(uv, release.python) is None:
+        if not self._downloads and await self._interpreters.find(uv, release.python) is None:
             return (
                 f"Python {release.python} is not installed on this machine; install it (for example: "
                 f"uv python install {release.python}) or choose a release with another Python"

@@ -11,7 +11,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from .clock import Clock
+
 PROBE_TIMEOUT_SECONDS = 15.0
+ABSENCE_REMEMBERED_SECONDS = 10.0
+"""After this somebody may have installed it."""
 
 _HOMES = (
     "/usr/bin/python{v}",
@@ -20,6 +24,36 @@ _HOMES = (
     "/opt/python/{v}*/bin/python{v}",
     "/opt/hostedtoolcache/Python/{v}.*/x64/bin/python{v}",
 )
+
+
+class Interpreters:
+    """What was found, remembered: every start of a cluster asks, and a search starts processes."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._found: dict[str, Path] = {}
+        self._absent_at: dict[str, float] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def find(self, uv: str, version: str) -> Path | None:
+        """As :func:`find_python`. One that was found is known until it vanishes, an absence for some seconds."""
+        async with self._locks.setdefault(version, asyncio.Lock()):
+            known = self._found.get(version)
+            if known is not None and os.access(known, os.X_OK):
+                return known
+            since = self._now() - self._absent_at.get(version, float("-inf"))
+            if known is None and 0 <= since < ABSENCE_REMEMBERED_SECONDS:  # less than 0: the clock was set back
+                return None
+            found = await find_python(uv, version)
+            if found is None:
+                self._found.pop(version, None)
+                self._absent_at[version] = self._now()
+            else:
+                self._found[version] = found
+            return found
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
 
 
 async def find_python(uv: str, version: str) -> Path | None:
