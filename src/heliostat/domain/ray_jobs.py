@@ -98,7 +98,7 @@ class WorkSummary:
 _USER_TYPES = frozenset({"RUNTIME_ENV_SETUP_FAILURE", "JOB_ENTRYPOINT_COMMAND_ERROR"})
 """Of Ray's error types; all others are about its supervisor, the process that starts the entry point."""
 _OUT_OF_MEMORY = re.compile(
-    r"OutOfMemoryError|\bMemoryError\b|out of memory|running low on memory|exceeds the memory usage threshold"
+    r"MemoryError\b|out of memory|running low on memory|exceeds the memory usage threshold"
     r"|memory on the node .* was|\boom[- _]?killed\b|\boom[- ]kill:|OOM kill reason",
     re.IGNORECASE,
 )

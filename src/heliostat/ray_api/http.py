@@ -31,7 +31,7 @@ from heliostat.domain.ray_jobs import (
 )
 
 from .base import PACKAGE_LIMIT, SUMMARY_NAMES, Head, RayRefused, too_large
-from .words import masked, refusal, sentence
+from .words import masked, refusal, sentence, without_echo
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 15.0
@@ -239,7 +239,8 @@ def _body(submission: RaySubmission) -> dict[str, Any]:
 def _sighting(head: Head, job: Mapping[str, Any]) -> RaySighting:
     try:
         status = RayStatus(job["status"])
-        text, kind, code = str(job.get("message") or ""), str(job.get("error_type") or ""), job.get("driver_exit_code")
+        text = without_echo(str(job.get("message") or ""), str(job.get("entrypoint") or ""))
+        kind, code = str(job.get("error_type") or ""), job.get("driver_exit_code")
         ended = status.terminal
         return RaySighting(
             status=status,

@@ -118,7 +118,7 @@ class SimulatedRay:
         folder = str(job.submission.runtime_env.get("working_dir") or "")
         scheme, _, name = folder.rpartition("://")
         if folder and not scheme:
-            said = f"'{folder} is not a valid URI'. Full traceback:\nValueError: {folder} is not a valid URI"
+            said = f"'{folder} is not a valid path.'. Full traceback:\nValueError: {folder} is not a valid path."
             text = f"Failed to start supervisor actor {job.submission.submission_id}: {said}"
             job.end(RayStatus.FAILED, text, "JOB_SUPERVISOR_ACTOR_START_FAILURE", at=self.world.time())
         elif scheme == "gcs" and name not in self.world.packages.get(head.instance, {}):

@@ -22,14 +22,28 @@ _ENDED = re.compile(r"\AJob entrypoint command failed with exit code (-?\d+)[,.]
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _IN_URL = re.compile(r"(?<=://)[^/\s'\"@]+@")
 _QUERY = re.compile(r"(://[^\s'\"?]+\?)[^\s'\")]+")
-_TELLING = re.compile(r"^\s*(?:error|fatal)\b.*", re.IGNORECASE | re.MULTILINE)
+_TELLING = re.compile(r"^\s*(?:error:|fatal:|\u00d7) .*", re.IGNORECASE | re.MULTILINE)
 """What pip, conda, git and uv say before the last words of the traceback around them."""
+_MANAGERS = re.compile(r"^[-\d]+ [:,\d]+\tINFO job_manager\.py:\d+ -- .*\n?", re.MULTILINE)
+"""Lines that Ray's job manager writes into the driver's log."""
+_PARTICULARS = re.compile(r"^\t\w+: .*\n?", re.MULTILINE)
+"""Name, ids and address of the supervisor that died."""
+_GUESSES = re.compile(r"(?:There are some potential root causes|Some common causes include).*", re.DOTALL)
+"""What Ray says of every process whose end it cannot explain."""
 _KIND = re.compile(r"\A(?:[a-z_]\w*\.)*(?:ValueError|TypeError|RuntimeError|Exception): ")
+
+
+def without_echo(text: str, entrypoint: str) -> str:
+    """A job's message without the entry point, which Ray repeats in the log: it is no word of the job's own.
+
+    Ray writes it before the entry point begins, but into a buffer, so that it may come at the very end.
+    """
+    return re.sub(rf"^Running entrypoint for job [^:\n]*: {re.escape(entrypoint)}\n?", "", text, flags=re.MULTILINE)
 
 
 def sentence(text: str) -> str:
     """What went wrong, out of a job's message or the end of a log."""
-    text = _COLOURS.sub("", text).strip()
+    text = _MANAGERS.sub("", _COLOURS.sub("", text)).strip()
     ended = _ENDED.match(text)
     if ended is not None:
         _, _, log = text.partition("\n")
@@ -37,10 +51,11 @@ def sentence(text: str) -> str:
         return _short(f"its entry point ended with exit code {ended[1]}" + (f": {said}" if said else ""))
     if text.startswith("Traceback"):
         return _short(last_error(text) or _last_line(text))
-    told = text.partition(". Full traceback:")[0]
+    told = _GUESSES.sub("", _PARTICULARS.sub("", text.partition(". Full traceback:")[0]))
     headline, _, rest = told.partition("\n")
     details = _TELLING.findall(rest)
-    return _short(f"{headline.rstrip()} ({details[-1].strip()})" if details else told)
+    detail = details[-1] if details else last_error(rest)
+    return _short(f"{headline.rstrip(' .')}: {detail}" if detail else told)
 
 
 def refusal(text: str) -> str:
