@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ from heliostat.control.clock import SystemClock
 from heliostat.control.leases import SoleServer
 from heliostat.control.loop import ControlLoop
 from heliostat.control.reconciler import Reconciler
+from heliostat.domain.ids import JobId, WorkspaceId
 from heliostat.domain.installation import Installation
+from heliostat.domain.jobs import Job, LogFile
 from heliostat.domain.records import Role
 from heliostat.engines.simulated import SimulatedEngine, World
-from heliostat.services import Caller, Services
-from heliostat.store import Store, StoreSettings
+from heliostat.services import Caller, JobTools, Services
+from heliostat.store import Store, StoreSettings, Transaction
+from heliostat.testing.tools import job_tools
 
 DEADLINE_SECONDS = 10.0
 
@@ -36,11 +40,17 @@ class House:
     world: World
     workspace: str
     token: str
+    store: Store
+    tools: JobTools
     _clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     @property
     def clusters(self) -> str:
         return f"/v1/workspaces/{self.workspace}/clusters"
+
+    @property
+    def jobs(self) -> str:
+        return f"/v1/workspaces/{self.workspace}/jobs"
 
     def client(self, token: str | None) -> httpx.AsyncClient:
         """A client that shows ``token`` and does not hide the server's exceptions."""
@@ -85,6 +95,43 @@ class House:
                     return document
                 await asyncio.sleep(0.01)
 
+    async def submit(self, entrypoint: str = "python main.py", **fields: Any) -> dict[str, Any]:  # JSON
+        """A job of the admin's. Nothing works on it here: a test says what becomes of it with :meth:`becomes`."""
+        answer = await self.admin.post(self.jobs, json={"entrypoint": entrypoint, **fields})
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+    async def becomes(self, job: str, **fields: Any) -> Job:
+        """Record this of a job (``Any``: fields of Job), as its reconciler does."""
+
+        def work(tx: Transaction) -> Job:
+            before = tx.jobs.lock(JobId(job))
+            assert before is not None
+            tx.jobs.save(after := replace(before, **fields))
+            return after
+
+        return await self.store.write(work)
+
+    async def writes(self, owner: str, name: str, data: bytes, *, complete: bool = False, quietly: bool = False) -> None:
+        """Store more of a log, as its collector does."""
+
+        def known(tx: Transaction) -> LogFile:
+            place = LogFile(owner, WorkspaceId(self.workspace), name, 0, 0, datetime.now(UTC))
+            return tx.log_files.get(owner, name) or place
+
+        file = await self.store.read(known)
+        await self.tools.storage.append(file.key, file.size, data)
+        size = file.size + len(data)
+        after = replace(file, size=size, source_offset=size, modified_at=datetime.now(UTC), complete=complete)
+
+        def work(tx: Transaction) -> None:
+            assert tx.log_files.add(after) or tx.log_files.advance(after, file.source_offset)
+
+        await self.store.write(work)
+        if not quietly:
+            self.tools.growth.tell(owner)
+
     async def caller(self) -> Caller:
         return Caller(await self.services.identity.by_token(self.token))
 
@@ -102,11 +149,12 @@ async def house(
         await engine.open()
         stack.push_async_callback(engine.close)
         loop = ControlLoop(store, engine, Reconciler(store, engine, installation, clock), SoleServer())
-        services = Services.build(store, installation, engine, clock, loop.wake)
+        tools = job_tools(home)
+        services = Services.build(store, installation, engine, clock, loop.wake, tools)
         made = await services.identity.first_start("ada")
         assert made is not None
         running = asyncio.create_task(loop.run())
-        built = House(create_app(services, "1.2.3"), services, world, made.workspace, made.token.reveal())
+        built = House(create_app(services, "1.2.3"), services, world, made.workspace, made.token.reveal(), store, tools)
         try:
             yield built
         finally:

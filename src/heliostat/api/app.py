@@ -17,8 +17,9 @@ from . import openapi, problems
 from .context import Shared, request_id_of
 from .documents import Documents
 from .edge import Edge
+from .job_documents import JobDocuments
 from .metrics import Metrics
-from .routes import clusters, directory, health, identity
+from .routes import clusters, directory, health, identity, jobs, logs, packages
 
 
 def create_app(services: Services, version: str) -> FastAPI:
@@ -27,12 +28,20 @@ def create_app(services: Services, version: str) -> FastAPI:
     app = FastAPI(
         title="Heliostat", version=version, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    app.state.shared = Shared(services, Documents(services), metrics, version)
+    app.state.shared = Shared(services, Documents(services), JobDocuments(services), metrics, version)
     app.add_middleware(Edge, metrics=metrics)
     app.add_exception_handler(HeliostatError, _domain_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
-    for router in (health.router, identity.router, directory.router, clusters.router):
+    for router in (
+        health.router,
+        identity.router,
+        directory.router,
+        clusters.router,
+        jobs.router,
+        logs.router,
+        packages.router,
+    ):
         app.include_router(router)
     app.add_api_route("/openapi.json", health.openapi, include_in_schema=False)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]

@@ -16,6 +16,7 @@ from heliostat.domain.ids import RequestId
 from heliostat.services import Caller, Services
 
 from .documents import Documents
+from .job_documents import JobDocuments
 from .metrics import Metrics
 
 bearer = HTTPBearer(auto_error=False, description="An API token: `Authorization: Bearer hlt_...`")
@@ -28,6 +29,7 @@ class Shared:
 
     services: Services
     documents: Documents
+    jobs: JobDocuments
     metrics: Metrics
     version: str
     open_streams: int = 0
@@ -50,6 +52,10 @@ class Context:
     @property
     def documents(self) -> Documents:
         return self.shared.documents
+
+    @property
+    def jobs(self) -> JobDocuments:
+        return self.shared.jobs
 
     async def again(self) -> Context:
         """The same for a stream that has been open for a while: who asks is looked up anew. Raises Unauthenticated."""

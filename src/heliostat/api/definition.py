@@ -14,17 +14,22 @@ from heliostat.domain.secret import Secret
 from heliostat.domain.spec import Autoscaling, ClusterSpec, FaultTolerance, NodeShape, WorkerGroup
 
 from .documents import spec_document
-from .models.bodies import Definition, Shape
+from .models.bodies import Definition, Shape, Unnamed
 from .problems import of_validation
 
 
 def spec_of(body: Definition, default_release: str) -> ClusterSpec:
     """The spec that a body describes. Amounts keep their spelling."""
+    return unnamed_spec_of(body, default_release, body.name)
+
+
+def unnamed_spec_of(body: Unnamed, default_release: str, name: str = "") -> ClusterSpec:
+    """The same of a body without a name."""
     spellings = _spellings(body.head, "head")
     for index, group in enumerate(body.workers):
         spellings |= _spellings(group, f"workers[{index}]")
     return ClusterSpec(
-        name=body.name,
+        name=name,
         description=body.description,
         release=body.release or default_release,
         head=_shape(body.head),
@@ -87,7 +92,7 @@ def merged(target: Any, patch: Any) -> Any:
     return result
 
 
-def _fault_tolerance(body: Definition) -> FaultTolerance | None:
+def _fault_tolerance(body: Unnamed) -> FaultTolerance | None:
     given = body.fault_tolerance
     if given is None:
         return None

@@ -141,6 +141,7 @@ def _head(cluster: Cluster, document: Document) -> Document:
         "created_at": moment(cluster.created_at),
         "modified_at": moment(cluster.modified_at),
         "started_at": moment(cluster.started_at),
+        "job": cluster.job,
     }
 
 
@@ -248,6 +249,7 @@ def event(row: Event) -> Document:
         "message": row.message,
         "warning": row.warning,
         "instance": row.instance,
+        "job": row.job,
     }
 
 

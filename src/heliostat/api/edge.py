@@ -19,8 +19,14 @@ from .metrics import Metrics
 
 MAX_BODY = 1 << 20
 """Bytes. The largest spec that can be stored is far below it."""
+_UPLOAD = re.compile(r"/v1/workspaces/[^/]+/packages/[^/]+")
+"""Where bodies are streams, whose use case bounds them."""
 _KEPT = re.compile(rb"%2[5Ff]")
 log = structlog.get_logger()
+
+
+class BrokenOff(Exception):
+    """An answer that has begun cannot be completed: its connection is closed, so that nobody takes it for whole."""
 
 
 class Edge:
@@ -40,12 +46,13 @@ class Edge:
         since = time.perf_counter()
         status = 0
         received = 0
+        limited = not (scope["method"] == "PUT" and _UPLOAD.fullmatch(scope["path"]))
 
         async def bounded() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > MAX_BODY:
+            if limited and received > MAX_BODY:
                 raise HTTPException(413, f"a body may have at most {MAX_BODY} bytes")
             return message
 
@@ -67,6 +74,8 @@ class Edge:
                 await self._app(scope, bounded, stamped)
         except ClientDisconnect:
             log.debug("client gone", request=request_id, route=route_of(scope))
+        except BrokenOff as error:
+            log.warning("answer broken off", request=request_id, route=route_of(scope), cause=str(error))
         except Exception:  # the boundary: a defect is logged here, and the client learns nothing but the request's id
             log.exception("request failed", request=request_id, method=scope["method"], route=route_of(scope))
             if status:

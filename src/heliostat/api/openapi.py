@@ -11,9 +11,11 @@ from .models.answers import Problem
 from .problems import MEDIA_TYPE
 
 OPEN = ("/healthz", "/readyz")
-"""Paths that ask for no token."""
+"""Paths that ask for nothing."""
+TICKETS = "/v1/log-tickets/{ticket}"
+"""The path whose last segment opens it."""
 _DESCRIPTION = (
-    "The native API of Heliostat, a control plane for Ray clusters. Show an API token in every request "
+    "The native API of Heliostat, a control plane for Ray clusters and jobs. Show an API token in every request "
     "(Authorization: Bearer hlt_...). Errors are problem documents (RFC 9457) with a stable code; "
     "every answer has an x-request-id."
 )
@@ -42,14 +44,18 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     problems = dict(_EVERYWHERE)
-    if path not in OPEN:
+    if path == TICKETS:
+        problems["404"] = "No such ticket, or no longer"
+    elif path not in OPEN:
         operation["security"] = [{"token": []}]
         problems |= _WITH_TOKEN
     if operation.get("parameters") or operation.get("requestBody"):
         problems |= {"422": _WITH_BODY["422"]}
-    if method != "get":
+    if method not in ("get", "head"):
         problems |= _WITH_BODY
-    if path.endswith(("/watch", "/events")):
+    if path == TICKETS or path.endswith("/{name}"):
+        problems["416"] = "Nothing of the file is in the range"
+    if path.endswith(("/watch", "/events", "/{name}")):
         problems["429"] = "Too many open streams"
     for status, description in problems.items():
         operation["responses"][status] = {

@@ -36,6 +36,7 @@ _CODES = {
     405: "method_not_allowed",
     413: "too_large",
     415: "unsupported_media_type",
+    416: "range_not_satisfiable",
 }
 """Codes of what is wrong with a request before any use case sees it."""
 

@@ -1,4 +1,4 @@
-"""Server-sent events: a cluster whenever it changes, its events as they happen.
+"""Server-sent events: a cluster or a job whenever it changes, its events as they happen.
 
 While somebody watches, the store is looked at four times a second, which costs next to nothing since what did not change
 comes out of its cache; after half a minute without news, once a second. Nothing is looked at when nobody watches.
@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import orjson
 from starlette.responses import StreamingResponse
 
 from heliostat.domain.errors import HeliostatError, NotFound, Throttled
-from heliostat.domain.ids import ClusterId, WorkspaceId
+from heliostat.domain.ids import ClusterId, JobId, WorkspaceId
+from heliostat.domain.jobs import Job
 from heliostat.domain.records import Cluster, Instance
 
 from . import documents, problems
@@ -32,6 +33,7 @@ CHECK_SECONDS = 10.0
 MAX_STREAMS = 500
 """Open at once; one more is told to come again."""
 BATCH = 200
+SIGN_OF_LIFE = b": still here\n\n"
 
 
 class Pace:
@@ -102,7 +104,7 @@ async def cluster_changes(
             pace.news()
             yield frame("cluster", context.documents.cluster(context.caller, view))
         elif pace.sign_due():
-            yield b": still here\n\n"
+            yield SIGN_OF_LIFE
         if pace.over:
             return
         await pace.rest()
@@ -123,7 +125,59 @@ async def event_changes(
         if rows:
             pace.news()
         elif pace.sign_due():
-            yield b": still here\n\n"
+            yield SIGN_OF_LIFE
+        if pace.over:
+            return
+        if len(rows) < BATCH:
+            await pace.rest()
+
+
+async def job_changes(
+    context: Context, workspace: WorkspaceId, job: JobId, seconds: float | None
+) -> AsyncIterator[bytes]:
+    """``job`` events with the document now and after every change; then ``end`` when nothing remains to be done for it,
+    or ``gone`` when it was deleted."""
+    pace = Pace(seconds, context.shared.closing)
+    shown: tuple[Job, Cluster | None, Instance | None] | None = None
+    while True:
+        if pace.check_due():
+            context = await context.again()
+        view = await context.services.jobs.get(context.caller, workspace, job)
+        if shown is None or shown != (view.job, view.cluster, view.instance):
+            shown = (view.job, view.cluster, view.instance)
+            pace.news()
+            yield frame("job", context.jobs.job(context.caller, view))
+        elif pace.sign_due():
+            yield SIGN_OF_LIFE
+        if view.job.settled:
+            yield frame("end", {"status": view.job.status})
+            return
+        if pace.over:
+            return
+        await pace.rest()
+
+
+async def job_event_changes(
+    context: Context, workspace: WorkspaceId, job: JobId, after: int, seconds: float | None
+) -> AsyncIterator[bytes]:
+    """``event`` events, oldest first, from behind ``after`` on; ``end`` and ``gone`` as in :func:`job_changes`."""
+    pace = Pace(seconds, context.shared.closing)
+    while True:
+        if pace.check_due():
+            context = await context.again()
+        # Looked at before the events: whatever happens after the end is of no interest.
+        record = (await context.services.jobs.get(context.caller, workspace, job)).job
+        rows = await context.services.jobs.events(context.caller, workspace, job, limit=BATCH, after=after)
+        for row in rows:
+            after = row.id
+            yield frame("event", documents.event(row), str(row.id))
+        if rows:
+            pace.news()
+        elif pace.sign_due():
+            yield SIGN_OF_LIFE
+        if record.settled and len(rows) < BATCH:
+            yield frame("end", {"status": record.status})
+            return
         if pace.over:
             return
         if len(rows) < BATCH:
@@ -138,15 +192,23 @@ def frame(kind: str, data: Any, id: str | None = None) -> bytes:
 
 async def _closing(context: Context, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Turns an error after the first byte into a last event, since the status is sent by then."""
-    context.shared.open_streams += 1
-    context.shared.metrics.streams.inc()
     try:
-        async for part in frames:
-            yield part
+        async with contextlib.aclosing(counted(context, frames)) as parts:
+            async for part in parts:
+                yield part
     except NotFound:
         yield frame("gone", {})
     except HeliostatError as error:
         yield frame("error", problems.of_error(error, context.caller.request))
+
+
+async def counted(context: Context, parts: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """``parts``, as one of the open streams."""
+    context.shared.open_streams += 1
+    context.shared.metrics.streams.inc()
+    try:
+        async for part in parts:
+            yield part
     finally:
         context.shared.open_streams -= 1
         context.shared.metrics.streams.dec()

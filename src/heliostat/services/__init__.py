@@ -4,6 +4,8 @@ Each use case authorises its caller, validates, records the wish and its event i
 and returns. None waits for Ray. No dialect's word is known here.
 """
 
+from heliostat.store import JobFilter
+
 from .access import Access, AccessService, Links, Route
 from .bundle import JobTools, Services
 from .caller import Caller
@@ -11,7 +13,7 @@ from .clusters import ClusterService, ClusterView
 from .directory import DirectoryService, ReleaseView
 from .growth import Growth
 from .identity import IdentityService, NewAccessKey, NewToken
-from .jobs import JobService, JobView, JobWish
+from .jobs import JobService, JobView, JobWish, masked_job
 from .logs import LogPiece, LogService
 from .packages import PackageService
 from .why import Explanation
@@ -26,6 +28,7 @@ __all__ = [
     "Explanation",
     "Growth",
     "IdentityService",
+    "JobFilter",
     "JobService",
     "JobTools",
     "JobView",
@@ -39,4 +42,5 @@ __all__ = [
     "ReleaseView",
     "Route",
     "Services",
+    "masked_job",
 ]

@@ -76,10 +76,9 @@ class SpecListed(Answer):
     labels: dict[str, str]
 
 
-class SpecAnswer(Answer):
-    """A definition in the form that create takes."""
+class UnnamedSpecAnswer(Answer):
+    """A definition of a cluster, whatever its name."""
 
-    name: str
     description: str
     release: str
     head: ShapeAnswer
@@ -89,6 +88,12 @@ class SpecAnswer(Answer):
     network_service: str | None
     volumes: list[str]
     labels: dict[str, str]
+
+
+class SpecAnswer(UnnamedSpecAnswer):
+    """A definition in the form that create takes."""
+
+    name: str
 
 
 class StepAnswer(Answer):
@@ -146,6 +151,7 @@ class _ClusterBase(Answer):
     created_at: datetime
     modified_at: datetime
     started_at: datetime | None
+    job: str | None = Field(description="The job that it was made for and goes with.")
     instance: InstanceAnswer | None
 
 
@@ -196,6 +202,7 @@ class EventAnswer(Answer):
     message: str
     warning: bool
     instance: str | None
+    job: str | None = Field(description="The job that it is about, if it is.")
 
 
 class EventList(Answer):
@@ -203,7 +210,7 @@ class EventList(Answer):
 
 
 class ExplanationAnswer(Answer):
-    """Why a cluster is in its state."""
+    """Why a cluster or a job is in its state."""
 
     summary: str
     evidence: list[str]

@@ -67,16 +67,9 @@ class FaultTolerance(Body):
     )
 
 
-class Definition(Body):
-    """What a cluster shall be."""
+class Unnamed(Body):
+    """What a cluster shall be, whatever its name."""
 
-    name: Text = Field(
-        description="Unique in the workspace.",
-        examples=["demo"],
-        min_length=1,
-        max_length=64,
-        pattern=r"^[^\x00-\x1f]+$",
-    )
     description: Text = Field(default="", max_length=MAX_DESCRIPTION)
     release: Text | None = Field(
         default=None,
@@ -90,6 +83,18 @@ class Definition(Body):
     network_service: Text | None = None
     volumes: list[Text] = Field(default_factory=list, description="Ids of volumes that the operator has configured.")
     labels: dict[Text, Text] = Field(default_factory=dict, examples=[{"team": "search"}])
+
+
+class Definition(Unnamed):
+    """What a cluster shall be."""
+
+    name: Text = Field(
+        description="Unique in the workspace.",
+        examples=["demo"],
+        min_length=1,
+        max_length=64,
+        pattern=r"^[^\x00-\x1f]+$",
+    )
 
 
 class NewCluster(Definition):

@@ -27,7 +27,7 @@ WorkspacePath = Annotated[str, Path(description="Id of the workspace.", examples
 ClusterPath = Annotated[str, Path(description="Id or name of the cluster.", examples=["demo"])]
 Seconds = Annotated[float | None, Query(gt=0, le=86400, description="End the stream after so many seconds.")]
 EventNumber = Annotated[int | None, Query(ge=0, le=2**53)]
-_CLUSTER_ID = re.compile(r"ray-[a-z0-9]{16}")
+CLUSTER_ID = re.compile(r"ray-[a-z0-9]{16}")
 MAX_PAGE = 500
 
 
@@ -50,6 +50,7 @@ async def list_clusters(
     ] = None,
     state: Annotated[list[State] | None, Query(description="Only these; may be given more than once.")] = None,
     name: Annotated[str | None, Query(max_length=64, description="Only names that contain this.")] = None,
+    temporary: Annotated[bool, Query(description="Also those that were made for a job.")] = False,
 ) -> Response:
     """Newest first. Addresses, findings and what may hold secrets are left out: get the one that you mean."""
     try:
@@ -60,6 +61,7 @@ async def list_clusters(
             before=ClusterId(page_token) if page_token else None,
             states=state,
             name_contains=name,
+            temporary=temporary,
         )
     except InvalidRequest as error:
         raise InvalidRequest(error.message, path="page_token" if error.path == "before" else error.path) from None
@@ -76,7 +78,7 @@ async def list_clusters(
 async def get(here: Here, workspace: WorkspacePath, cluster: ClusterPath) -> Response:
     """The cluster, with its addresses while it runs, and what the engine makes of its fields."""
     place = WorkspaceId(workspace)
-    view = await here.services.clusters.get(here.caller, place, await _id(here, place, cluster))
+    view = await here.services.clusters.get(here.caller, place, await cluster_id(here, place, cluster))
     return answer(here.documents.cluster(here.caller, view))
 
 
@@ -112,7 +114,7 @@ async def update(here: Here, workspace: WorkspacePath, cluster: ClusterPath, req
         raise InvalidRequest(f"the body is not JSON: {error}") from None
     change = patched(patch, here.services.installation.catalogue.default_release.name)
     place = WorkspaceId(workspace)
-    record = await here.services.clusters.update(here.caller, place, await _id(here, place, cluster), change)
+    record = await here.services.clusters.update(here.caller, place, await cluster_id(here, place, cluster), change)
     return await _shown(here, record)
 
 
@@ -125,7 +127,7 @@ async def delete(
 ) -> Response:
     """Delete a stopped or failed cluster. One that is up is a conflict unless `stop` is true; then it is gone soon."""
     place = WorkspaceId(workspace)
-    await here.services.clusters.delete(here.caller, place, await _id(here, place, cluster), stop_first=stop)
+    await here.services.clusters.delete(here.caller, place, await cluster_id(here, place, cluster), stop_first=stop)
     return nothing()
 
 
@@ -133,7 +135,7 @@ async def delete(
 async def start(here: Here, workspace: WorkspacePath, cluster: ClusterPath, key: IdempotencyKey = None) -> Response:
     """Begin a new run, with an id, secrets and addresses of its own. The reply does not wait for Ray."""
     place = WorkspaceId(workspace)
-    target = await _id(here, place, cluster)
+    target = await cluster_id(here, place, cluster)
     record = await here.services.clusters.start(here.caller, place, target, client_token=key)
     return await _shown(here, record, status=202)
 
@@ -144,7 +146,7 @@ async def stop(
 ) -> Response:
     """End the present run. Repeating it is harmless; `instance` keeps a late call from stopping a later run."""
     place = WorkspaceId(workspace)
-    target = await _id(here, place, cluster)
+    target = await cluster_id(here, place, cluster)
     instance = InstanceId(body.instance) if body is not None and body.instance is not None else None
     record = await here.services.clusters.stop(here.caller, place, target, instance=instance)
     return await _shown(here, record, status=202)
@@ -154,7 +156,7 @@ async def stop(
 async def nodes(here: Here, workspace: WorkspacePath, cluster: ClusterPath) -> Response:
     """Head first, then workers by group."""
     place = WorkspaceId(workspace)
-    view = await here.services.clusters.get(here.caller, place, await _id(here, place, cluster))
+    view = await here.services.clusters.get(here.caller, place, await cluster_id(here, place, cluster))
     rows = sorted(
         view.instance.nodes if view.instance else (), key=lambda row: (row.kind != "head", row.group, row.node)
     )
@@ -167,12 +169,12 @@ _EVENT = {
     "properties": {"event": {"type": "string"}, "data": {"type": "string"}, "id": {"type": "string"}},
     "required": ["event", "data"],
 }
-_STREAM: dict[int | str, dict[str, Any]] = {
+STREAM: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": _EVENT}}, "description": "Successful Response"}
 }
 
 
-@router.get("/{cluster}/events", response_model=EventList, summary="List or follow events", responses=_STREAM)
+@router.get("/{cluster}/events", response_model=EventList, summary="List or follow events", responses=STREAM)
 async def events(
     here: Here,
     request: Request,
@@ -192,7 +194,7 @@ async def events(
     `Last-Event-ID` of the next call, and of `gone` when the cluster was deleted.
     """
     place = WorkspaceId(workspace)
-    target = await _id(here, place, cluster)
+    target = await cluster_id(here, place, cluster)
     if follow:
         last = request.headers.get("last-event-id", "")
         since = int(last) if last.isascii() and last.isdigit() and len(last) < 16 else after or 0
@@ -206,22 +208,22 @@ async def events(
 async def why(here: Here, workspace: WorkspacePath, cluster: ClusterPath) -> Response:
     """One sentence, the evidence it rests on, and what to do."""
     place = WorkspaceId(workspace)
-    target = await _id(here, place, cluster)
+    target = await cluster_id(here, place, cluster)
     return answer(documents.explanation(await here.services.clusters.why(here.caller, place, target)))
 
 
-@router.get("/{cluster}/watch", summary="Watch a cluster", response_class=Response, responses=_STREAM)
+@router.get("/{cluster}/watch", summary="Watch a cluster", response_class=Response, responses=STREAM)
 async def watch(here: Here, workspace: WorkspacePath, cluster: ClusterPath, seconds: Seconds = None) -> Response:
     """Server-sent events: `cluster` with the document now and whenever it changes, `gone` when it was deleted."""
     place = WorkspaceId(workspace)
-    target = await _id(here, place, cluster)
+    target = await cluster_id(here, place, cluster)
     await here.services.clusters.get(here.caller, place, target)
     return streams.response(here, streams.cluster_changes(here, place, target, seconds))
 
 
-async def _id(here: Context, workspace: WorkspaceId, cluster: str) -> ClusterId:
+async def cluster_id(here: Context, workspace: WorkspaceId, cluster: str) -> ClusterId:
     """The id of a path's cluster. What has the form of an id is one, which saves a look."""
-    if _CLUSTER_ID.fullmatch(cluster):
+    if CLUSTER_ID.fullmatch(cluster):
         return ClusterId(cluster)
     return await here.services.clusters.resolve(here.caller, workspace, named(cluster))
 
