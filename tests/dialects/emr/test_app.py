@@ -20,6 +20,7 @@ from heliostat.services import Caller, ClusterService, Services
 from heliostat.services.identity import FirstStart
 from heliostat.store import Store, StoreSettings
 from heliostat.testing.clock import ManualClock
+from heliostat.testing.tools import job_tools
 
 from .signing import signed_headers
 
@@ -71,7 +72,8 @@ async def converse(app: ASGIApp, scope: Scope, messages: list[Message]) -> list[
 @pytest.fixture
 async def services(tmp_path: Path) -> AsyncIterator[Services]:
     store = await Store.open(StoreSettings(url=f"sqlite:///{tmp_path / 'h.db'}", master_key=tmp_path / "key"))
-    yield Services.build(store, Installation(), SimulatedEngine(), ManualClock(), lambda cluster: None)
+    tools = job_tools(tmp_path)
+    yield Services.build(store, Installation(), SimulatedEngine(), ManualClock(), lambda cluster: None, tools)
     await store.close()
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from heliostat.dialects.emr.errors import EmrError
 from heliostat.dialects.emr.routes import NOT_OFFERED, OFFERED, MethodNotAllowed, find_route
 
-IDS = {"workspaceId": "w-1", "clusterId": "ray-1"}
+IDS = {"workspaceId": "w-1", "clusterId": "ray-1", "submissionId": "rj-1", "instanceId": "rj-1"}
 
 
 def fill(path: str, value: str = "") -> str:

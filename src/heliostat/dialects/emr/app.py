@@ -22,8 +22,9 @@ from heliostat.domain.records import Role
 from heliostat.services import Caller, Services
 
 from .authenticate import Authenticator
+from .call import Call, Operation
 from .errors import INTERNAL, EmrError, Told, told, unknown_action
-from .operations import Call, Operation, Operations
+from .operations import Operations
 from .request import Disconnected, Request, head_of, read_body
 from .routes import MethodNotAllowed, Route, find_route
 from .settings import EmrSettings

@@ -1,13 +1,11 @@
-"""The operations: read the request, call the use case, translate what it returns.
+"""The operations on clusters and what is looked up for them, and the table of all operations.
 
-Each is given an authenticated caller whose role was found sufficient, and returns the JSON of a success without its
-``requestId``. The use cases check the role again, in their own transaction.
+Those on jobs are in :mod:`job_operations`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import orjson
 
@@ -17,53 +15,17 @@ from heliostat.domain.spec import masked
 from heliostat.domain.states import State
 from heliostat.services import Caller, Services
 
+from .call import DEFAULT_PAGE, LARGEST_PAGE, Call, Operation
 from .errors import invalid
-from .request import Request
+from .job_operations import JobOperations
 from .translate import discovery
 from .translate.clusters import Json, Writer
-from .translate.fields import Fields, kind_of, to_integer
+from .translate.fields import Fields, kind_of
 from .translate.spec import read_wish
 
-DEFAULT_PAGE = 20
-LARGEST_PAGE = 100
-LAST_PAGE = 10**9
-"""Far beyond the last cluster; the offset still fits a database's integer."""
 LONGEST_CLIENT_TOKEN = 128
 _ROWS = 500
 _OCCUPYING = (State.STARTING, State.RUNNING, State.STOPPING)
-
-
-@dataclass(frozen=True)
-class Call:
-    """One authenticated request to an operation."""
-
-    caller: Caller
-    request: Request
-    ids: Mapping[str, str]
-
-    @property
-    def workspace(self) -> WorkspaceId:
-        return WorkspaceId(self.ids["workspaceId"])
-
-    @property
-    def cluster(self) -> ClusterId:
-        return ClusterId(self.ids["clusterId"])
-
-    def number(self, name: str, default: int, maximum: int) -> int:
-        """A positive integer of the query. Raises EmrError."""
-        text = self.request.parameters.get(name)
-        return default if text is None else to_integer(text, name, 1, maximum)
-
-    def filter(self, name: str) -> str | None:
-        """A value of the query to filter by, in lower case; None when there is nothing to filter."""
-        return self.request.parameters.get(name, "").lower() or None
-
-
-@dataclass(frozen=True)
-class Operation:
-    perform: Callable[[Call], Awaitable[Json]]
-    needs: Role
-    """In the workspace of the path, if there is one."""
 
 
 class Operations:
@@ -86,8 +48,10 @@ class Operations:
             "StartRayCluster": self.start_ray_cluster,
             "StopRayCluster": self.stop_ray_cluster,
         }
-        self.by_name = {name: Operation(perform, Role.VIEWER) for name, perform in reads.items()} | {
-            name: Operation(perform, Role.EDITOR) for name, perform in writes.items()
+        self.by_name = {
+            **{name: Operation(perform, Role.VIEWER) for name, perform in reads.items()},
+            **{name: Operation(perform, Role.EDITOR) for name, perform in writes.items()},
+            **JobOperations(services).by_name,
         }
 
     # --- clusters ----------------------------------------------------------------------------------------------------
@@ -105,9 +69,8 @@ class Operations:
         return {"clusterId": cluster.id}
 
     async def list_ray_cluster(self, call: Call) -> Json:
-        size = call.number("pageSize", DEFAULT_PAGE, LARGEST_PAGE)
-        page = call.number("pageNum", 1, LAST_PAGE)
-        views = await self._services.clusters.list(call.caller, call.workspace, limit=size, offset=(page - 1) * size)
+        size, offset = call.page()
+        views = await self._services.clusters.list(call.caller, call.workspace, limit=size, offset=offset)
         links, principal = self._services.access.links, call.caller.principal
         summary = self._writer.summary
         return {"rayClusters": [summary(view, links(principal, view.cluster, view.instance)) for view in views]}

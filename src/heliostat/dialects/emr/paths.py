@@ -1,4 +1,7 @@
-"""From our names of fields to this dialect's: ``workers[1].min_replicas`` is ``workerSpec[1].minReplica`` here."""
+"""From our names of fields to this dialect's: ``workers[1].min_replicas`` is ``workerSpec[1].minReplica`` here.
+
+Fields that this dialect writes as JSON text are named as if that text were part of the body: ``metadataJson.owner``.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,22 @@ _WHOLE = {
     "fault_tolerance.redis_username": "headSpec.gftConfig.redisUsername",
     "fault_tolerance.redis_password": "headSpec.gftConfig.redisPassword",
 }
+_OF_JOBS = {
+    "cluster": "clusterId",
+    "cluster_spec": "headSpec",
+    "working_dir": "workingDir",
+    "requirements": "extraParam.userRequirementsFile",
+    "runtime_env": "runtimeEnvJson",
+    "metadata": "metadataJson",
+    "resources.cpus": "entrypointNumCpus",
+    "resources.gpus": "entrypointNumGpus",
+    "resources.memory": "entrypointMemory",
+    "resources.custom": "entrypointResources",
+    "deadline": "activeDeadlineSeconds",
+    "shutdown_after_finish": "shutdownAfterJobFinishes",
+    "ttl": "ttlSecondsAfterFinished",
+}
+_JSON_TEXTS = ("runtime_env", "metadata", "resources.custom")
 _OF_NODES = {
     "queue": "queueName",
     "gpu": "gpuSpec",
@@ -33,6 +52,7 @@ _OF_GROUPS = {
     "max_replicas": "maxReplica",
 }
 _GROUP = re.compile(r"workers\[(\d+)\](?:\.(.+))?")
+_FILES = re.compile(r"files(\[\d+\])?")
 _VOLUMES = re.compile(r"volumes(\[\d+\])?")
 _WORD = re.compile(r"\b(min_replicas|max_replicas|replicas|ray_start_params|redis_url)\b")
 _WORDS = {**_OF_GROUPS, "redis_url": "redisUrl"}
@@ -40,8 +60,16 @@ _WORDS = {**_OF_GROUPS, "redis_url": "redisUrl"}
 
 def emr_path(path: str) -> str:
     """The path of the same field in this dialect; one that it does not have stays as it is."""
-    if path in _WHOLE:
-        return _WHOLE[path]
+    path = path.removeprefix("cluster_spec.")
+    for names in (_WHOLE, _OF_JOBS):
+        if path in names:
+            return names[path]
+    for text in _JSON_TEXTS:
+        if path.startswith(f"{text}."):
+            return f"{_OF_JOBS[text]}{path.removeprefix(text)}"
+    files = _FILES.fullmatch(path)
+    if files is not None:
+        return f"extraParam.userDefinedFiles{files[1] or ''}"
     group = _GROUP.fullmatch(path)
     if group is not None:
         field = group[2]

@@ -28,14 +28,14 @@ OFFERED = (
     ("DeleteRayCluster", "DELETE", _WORKSPACE + "/rayCluster/{clusterId}"),
     ("StartRayCluster", "POST", _WORKSPACE + "/rayCluster/{clusterId}/start"),
     ("StopRayCluster", "POST", _WORKSPACE + "/rayCluster/{clusterId}/stop"),
-)
-NOT_OFFERED = (
     ("SubmitRayJob", "POST", _WORKSPACE + "/rayJob"),
     ("ListRayJob", "GET", _WORKSPACE + "/rayJob"),
     ("GetRayJob", "GET", _WORKSPACE + "/rayJob/{submissionId}"),
     ("CancelRayJob", "POST", _WORKSPACE + "/rayJob/{submissionId}/cancel"),
     ("ListRayLogs", "GET", _LOGS + "/logs"),
     ("GetRayLog", "GET", _LOGS + "/log"),
+)
+NOT_OFFERED = (
     ("CreateWorkspace", "POST", "/api/v1/workspaces"),
     ("UpdateWorkspace", "POST", "/api/v1/workspaces/update"),
     ("CreateWorkspaceQueue", "POST", "/api/v1/workspaces/queues"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import orjson
 
@@ -21,8 +21,12 @@ from .spec import EXTRA_PARAM, HEAD_ENV, format_memory, group_extra
 Json = dict[str, object]
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def milliseconds(time: datetime) -> int:
-    return round(time.timestamp() * 1000)
+    """Unix time, rounded down, so that a time filter of the shown value finds what it was shown for."""
+    return (time - _EPOCH) // timedelta(milliseconds=1)
 
 
 class Writer:
@@ -51,9 +55,9 @@ class Writer:
         """The body of GetRayCluster, without ``requestId``."""
         cluster, spec = view.cluster, view.cluster.spec
         shown = _common(cluster)
-        shown["headSpec"] = _head(spec) | _head_detail(spec)
-        shown["workerSpec"] = [row | _worker_detail(spec, place) for place, row in enumerate(_workers(spec))]
-        _put(shown, "extraParam", spec.extras.get(EXTRA_PARAM))
+        shown["headSpec"] = head_row(spec) | _head_detail(spec)
+        shown["workerSpec"] = [row | _worker_detail(spec, place) for place, row in enumerate(worker_rows(spec))]
+        put(shown, "extraParam", spec.extras.get(EXTRA_PARAM))
         if spec.volumes:
             shown["volumeIds"] = list(spec.volumes)
         if links is not None:
@@ -69,14 +73,14 @@ class Writer:
 def _addresses(links: Links) -> Json:
     """What lists show, too."""
     shown: Json = {"dashboardUrl": links.dashboard_url}
-    _put(shown, "grpcEndpoint", links.ray_url)
+    put(shown, "grpcEndpoint", links.ray_url)
     return shown
 
 
 def _row(cluster: Cluster) -> Json:
     shown = _common(cluster)
-    shown["headSpec"] = _head(cluster.spec)
-    shown["workerSpec"] = _workers(cluster.spec)
+    shown["headSpec"] = head_row(cluster.spec)
+    shown["workerSpec"] = worker_rows(cluster.spec)
     return shown
 
 
@@ -98,30 +102,32 @@ def _common(cluster: Cluster) -> Json:
         "userId": cluster.creator,
         "modified": cluster.modified,
     }
-    _put(shown, "networkServiceName", spec.network_service)
-    _put(shown, "instanceId", cluster.instance)
+    put(shown, "networkServiceName", spec.network_service)
+    put(shown, "instanceId", cluster.instance)
     if cluster.started_at is not None:
         shown["startTime"] = milliseconds(cluster.started_at)
     return shown
 
 
-def _head(spec: ClusterSpec) -> Json:
+def head_row(spec: ClusterSpec) -> Json:
+    """``headSpec`` as in lists."""
     shown = _shape(spec, spec.head, "head")
     shown["enableAutoScaling"] = spec.autoscaling.enabled
     shown["replica"] = 1
-    _put(shown, "idleTimeoutSeconds", spec.autoscaling.idle_timeout_seconds)
+    put(shown, "idleTimeoutSeconds", spec.autoscaling.idle_timeout_seconds)
     return shown
 
 
-def _workers(spec: ClusterSpec) -> list[Json]:
+def worker_rows(spec: ClusterSpec) -> list[Json]:
+    """``workerSpec`` as in lists."""
     rows = []
     for index, group in enumerate(spec.workers):
         shown = _shape(spec, group.shape, f"workers[{index}]")
         shown["groupName"] = group.name
         shown["workerType"] = group.type
         shown["replica"] = group.replicas
-        _put(shown, "minReplica", group.min_replicas)
-        _put(shown, "maxReplica", group.max_replicas)
+        put(shown, "minReplica", group.min_replicas)
+        put(shown, "maxReplica", group.max_replicas)
         rows.append(shown)
     return rows
 
@@ -132,7 +138,7 @@ def _shape(spec: ClusterSpec, shape: NodeShape, path: str) -> Json:
         "cpu": spec.spelled(f"{path}.cpu", shape.cpu, parse_cores, format_cores),
         "memory": spec.spelled(f"{path}.memory", shape.memory, parse_memory, format_memory),
     }
-    _put(shown, "gpuSpec", shape.gpu)
+    put(shown, "gpuSpec", shape.gpu)
     return shown
 
 
@@ -142,9 +148,9 @@ def _head_detail(spec: ClusterSpec) -> Json:
     if tolerance is not None:
         shown["gftEnabled"] = tolerance.enabled
         config: Json = {}
-        _put(config, "redisUrl", tolerance.redis_url)
-        _put(config, "redisUsername", tolerance.redis_username)
-        _put(config, "redisPassword", MASK if tolerance.redis_password else None)
+        put(config, "redisUrl", tolerance.redis_url)
+        put(config, "redisUsername", tolerance.redis_username)
+        put(config, "redisPassword", MASK if tolerance.redis_password else None)
         if config:
             shown["gftConfig"] = config
     return shown
@@ -153,15 +159,15 @@ def _head_detail(spec: ClusterSpec) -> Json:
 def _worker_detail(spec: ClusterSpec, place: int) -> Json:
     group = spec.workers[place]
     shown = _shape_detail(group.shape, spec.extras.get(group_extra(group.name, "env")))
-    _put(shown, "extraParam", spec.extras.get(group_extra(group.name, "extraParam")))
+    put(shown, "extraParam", spec.extras.get(group_extra(group.name, "extraParam")))
     return shown
 
 
 def _shape_detail(shape: NodeShape, written_env: str | None) -> Json:
     shown: Json = {}
-    _put(shown, "displayReleaseVersion", shape.release)
-    _put(shown, "env", _env(shape.env, written_env))
-    _put(shown, "rayStartParams", shape.ray_start_params)
+    put(shown, "displayReleaseVersion", shape.release)
+    put(shown, "env", _env(shape.env, written_env))
+    put(shown, "rayStartParams", shape.ray_start_params)
     return shown
 
 
@@ -190,17 +196,17 @@ def _node(node: NodeObservation) -> Json:
         "containerState": _CONTAINER.get(node.state, "Terminated"),
         "createTime": milliseconds(node.created_at),
     }
-    _put(shown, "reason", node.reason)
-    _put(shown, "message", node.message)
-    _put(shown, "containerStateReason", node.reason)
-    _put(shown, "containerStateMessage", node.message)
-    _put(shown, "containerExitCode", node.exit_code)
+    put(shown, "reason", node.reason)
+    put(shown, "message", node.message)
+    put(shown, "containerStateReason", node.reason)
+    put(shown, "containerStateMessage", node.message)
+    put(shown, "containerExitCode", node.exit_code)
     if node.started_at is not None:
         shown["startTime"] = milliseconds(node.started_at)
     return shown
 
 
-def _put(shown: Json, key: str, value: str | int | None) -> None:
+def put(shown: Json, key: str, value: str | int | None) -> None:
     """Add a field unless it has no value."""
     if value is not None and value != "":
         shown[key] = value

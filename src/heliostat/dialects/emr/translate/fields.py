@@ -8,7 +8,7 @@ integers and numbers are accepted for amounts, which are text. Unknown keys are 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 import orjson
@@ -68,6 +68,10 @@ class Fields:
     def error(self, key: str, message: str) -> EmrError:
         return invalid(self.at(key), message)
 
+    def only(self, keys: Collection[str]) -> Fields:
+        """The same object without any other field."""
+        return Fields({key: value for key, value in self._values.items() if key in keys}, self.path)
+
     def text(self, key: str) -> str | None:
         value = self._values.get(key)
         return None if value is None else _text(value, self.at(key))
@@ -84,11 +88,11 @@ class Fields:
         except ValueError as error:
             raise self.error(key, str(error)) from None
 
-    def integer(self, key: str, minimum: int) -> int | None:
+    def integer(self, key: str, minimum: int, maximum: int | None = None) -> int | None:
         value = self._values.get(key)
         if value is None:
             return None
-        return to_integer(value, self.at(key), minimum)
+        return to_integer(value, self.at(key), minimum, maximum)
 
     def flag(self, key: str) -> bool | None:
         value = self._values.get(key)

@@ -149,17 +149,18 @@ def read_wish(body: bytes, catalogue: Catalogue) -> Wish:
         raise fields.error("name", "must have 1 to 64 characters")
     return Wish(
         name=name,
-        release=_release(fields, catalogue),
+        release=read_release(fields, catalogue),
         description=fields.text("description"),
         network_service=fields.text("networkServiceName"),
         extra_param=fields.json_text("extraParam"),
         volumes=None if volumes is None else tuple(volumes),
-        head=None if head is None else _head(head, catalogue),
-        workers=None if workers is None else tuple(_group(group, catalogue) for group in workers),
+        head=None if head is None else read_head(head, catalogue),
+        workers=None if workers is None else tuple(read_group(group, catalogue) for group in workers),
     )
 
 
-def _head(fields: Fields, catalogue: Catalogue) -> HeadWish:
+def read_head(fields: Fields, catalogue: Catalogue) -> HeadWish:
+    """``headSpec``. Raises EmrError."""
     node = _node(fields, "head", catalogue)
     for key, value in (("queueName", node.queue), ("cpu", node.cpu), ("memory", node.memory)):
         if value is None:
@@ -182,7 +183,8 @@ def _head(fields: Fields, catalogue: Catalogue) -> HeadWish:
     )
 
 
-def _group(fields: Fields, catalogue: Catalogue) -> GroupWish:
+def read_group(fields: Fields, catalogue: Catalogue) -> GroupWish:
+    """One of ``workerSpec``. Raises EmrError."""
     name = fields.text("groupName")
     if name == "":
         raise fields.error("groupName", "must be 1 to 63 letters, digits, '-' or '_'")
@@ -217,12 +219,12 @@ def _node(fields: Fields, kind: str, catalogue: Catalogue) -> NodeWish:
         gpu=fields.text("gpuSpec") or None,
         env=env,
         ray_start_params=params,
-        release=_release(fields, catalogue),
+        release=read_release(fields, catalogue),
     )
 
 
-def _release(fields: Fields, catalogue: Catalogue) -> str | None:
-    """The display text of a release given by that or by the part before the blank."""
+def read_release(fields: Fields, catalogue: Catalogue) -> str | None:
+    """The display text of a release given by that or by the part before the blank. Raises EmrError."""
     text = fields.text("displayReleaseVersion")
     if not text:
         return None
