@@ -42,6 +42,8 @@ NOW = timedelta(0)
 class JobSettings:
     kept_cluster_age: timedelta = timedelta(hours=24)
     """How long a temporary cluster stays after its job when it was asked to stay."""
+    code_patience: timedelta = timedelta(minutes=10)
+    """How long code is tried to be fetched from a place that does not answer."""
     log_patience: timedelta = timedelta(minutes=10)
     """How long the end of a job's log is tried to be stored, and its cluster kept for it, when the storage is down."""
 
@@ -193,9 +195,12 @@ class JobReconciler:
         try:
             prepared = task.result()
         except HeliostatError as error:
-            if error.retry is Retry.LATER:
-                raise
-            return failed_before_ray(plan.job, str(error), self._clock.now(), Cause.USER_ERROR)
+            now = self._clock.now()
+            if error.retry is Retry.NEVER:
+                return failed_before_ray(plan.job, str(error), now, Cause.USER_ERROR)
+            if now - job.submitted_at >= self._settings.code_patience:
+                return failed_before_ray(plan.job, f"{error}; given up", now, Cause.INFRASTRUCTURE)
+            raise
         return replace(plan, job=replace(plan.job, prepared=prepared, message="its code is at hand"))
 
     async def _submit(self, facts: JobFacts, plan: JobPlan) -> JobPlan:
