@@ -173,8 +173,8 @@ class RayApiConformance:
     async def test_a_package_that_is_too_large_is_refused_with_a_remedy(self, backend: Backend, tmp_path: Path) -> None:
         path = tmp_path / "large.zip"
         with path.open("wb") as file:
-            file.truncate(PACKAGE_LIMIT)
-        with pytest.raises(RayRefused, match=r"100\.0 MiB.*less than 100 MiB.*\.rayignore"):
+            file.truncate(PACKAGE_LIMIT + (1 << 20))
+        with pytest.raises(RayRefused, match=r"101\.0 MiB.*at most 100 MiB.*\.rayignore"):
             await backend.api.put_package(backend.head, "_ray_pkg_large.zip", path)
         assert not await backend.api.has_package(backend.head, "_ray_pkg_large.zip")
 

@@ -91,7 +91,10 @@ class World:
 
     def job(self, submission_id: str) -> SimulatedJob:
         """The job that a head has under this id."""
-        return next(jobs[submission_id] for jobs in self.jobs.values() if submission_id in jobs)
+        for jobs in self.jobs.values():
+            if submission_id in jobs:
+                return jobs[submission_id]
+        raise KeyError(submission_id)
 
     def write_log(self, instance: InstanceId, node: NodeId, name: str, text: str) -> None:
         """A node writes into one of its log files."""

@@ -12,7 +12,7 @@ from heliostat.domain.ray_jobs import RaySighting, RaySubmission, WorkSummary
 from heliostat.domain.secret import Secret
 
 PACKAGE_LIMIT = 100 << 20
-"""Bytes that a package must stay below: every supported release limits the body of a request to its dashboard to this."""
+"""The most bytes of a package: every supported release limits the body of a request to its dashboard to this."""
 SUMMARY_NAMES = 100
 """How many names of tasks, and of actors, a summary keeps: those with the most."""
 
@@ -26,7 +26,7 @@ class RayRefused(HeliostatError):
 def too_large(size: int) -> RayRefused:
     """The refusal of a package of so many bytes."""
     return RayRefused(
-        f"the package has {size / 2**20:.1f} MiB, and a head takes less than {PACKAGE_LIMIT >> 20} MiB; leave out what the job "
+        f"the package has {size / 2**20:.1f} MiB, and a head takes at most {PACKAGE_LIMIT >> 20} MiB; leave out what the job "
         "does not need (.rayignore), or put the zip where the nodes fetch it themselves (https, s3, gs)"
     )
 

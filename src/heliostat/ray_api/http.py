@@ -38,6 +38,9 @@ ANSWER_SECONDS = 15.0
 """For what Ray answers out of its memory."""
 ACTION_SECONDS = 60.0
 """For what the head's agent must do: it connects to its own cluster at the first request, and is waited for 10 s."""
+PACKAGE_SECONDS = 300.0
+CONNECTIONS_PER_HEAD = 16
+"""A head that hangs holds up nobody but those who ask it."""
 LARGEST_ANSWER = 32 << 20
 """Bytes. The names of 10,000 tasks, which is what Ray summarises at most, fit into it."""
 LONGEST_NAME = 200
@@ -123,9 +126,10 @@ class HttpRayApi:
     async def put_package(self, head: Head, name: str, path: Path) -> None:
         with await asyncio.to_thread(path.open, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            if size >= PACKAGE_LIMIT:
+            if size > PACKAGE_LIMIT:
                 raise too_large(size)
-            answer = await self._act(head, "PUT", f"/api/packages/gcs/{quote(name, safe='')}", data=file)
+            where = f"/api/packages/gcs/{quote(name, safe='')}"
+            answer = await self._call(head, "PUT", where, max(PACKAGE_SECONDS, self._action_seconds), data=file)
         if answer.status == 413:
             raise too_large(size)
         if not answer.good:
@@ -189,7 +193,10 @@ class HttpRayApi:
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, headers={"User-Agent": "heliostat"}
+                connector=aiohttp.TCPConnector(limit=0, limit_per_host=CONNECTIONS_PER_HEAD),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                headers={"User-Agent": "heliostat"},
             )
         return self._session
 

@@ -89,7 +89,7 @@ class SimulatedRay:
     async def put_package(self, head: Head, name: str, path: Path) -> None:
         self._head(head)
         size = await asyncio.to_thread(lambda: path.stat().st_size)
-        if size >= PACKAGE_LIMIT:
+        if size > PACKAGE_LIMIT:
             raise too_large(size)
         self.world.packages.setdefault(head.instance, {})[name] = await asyncio.to_thread(path.read_bytes)
 
