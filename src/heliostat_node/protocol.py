@@ -124,6 +124,8 @@ class NodeStatus:
 # The control plane starts ``<environment>/bin/python <copy of this package>/bootstrap.py zygote`` with a socketpair as
 # standard input, and writes one JSON object per line; each is answered by one line with the same "id":
 #   {"id": 1, "op": "start", "directory": "<node directory with spec.json>"}   -> {"id": 1, "pid": 4711}
+#   {"id": 3, "op": "mourn", "gcs_address": "127.0.0.1:6379", "ray_node_id": "<hex>", "token_path": "<file>" or null,
+#    "reason": "sentence"}                                                      -> {"id": 3, "pid": 4712}
 #   {"id": 2, "op": "ping"}                                                     -> {"id": 2, "ray": "2.60.0", "python": "3.11.7"}
 # A failure is {"id": N, "error": "sentence"}. End of file ends the zygote; nodes that it forked live on.
 # ``bootstrap.py node <directory>`` is the same shim without a zygote: by exec, and its helpers too, so several CPU seconds

@@ -1,9 +1,9 @@
 """A process that has Ray imported and forks one shim per request, so that a node does not pay for the import.
 
-It stays single-threaded and never makes a gRPC object: both would be broken in its children. One zygote serves one Ray
-environment. It speaks the line protocol at the end of :mod:`heliostat_node.protocol`, one request at a time in order. Its
-end, by end of file or by a signal, does not touch the nodes: each shim is a session of its own and asks for no signal when
-its parent dies.
+Obituaries of nodes whose shims were killed are forked from it as well. It stays single-threaded and never makes a gRPC
+object: both would be broken in its children. One zygote serves one Ray environment. It speaks the line protocol at the end
+of :mod:`heliostat_node.protocol`, one request at a time in order. Its end, by end of file or by a signal, does not touch the
+nodes: each shim is a session of its own and asks for no signal when its parent dies.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import selectors
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from heliostat_node import nursery, processes, shim
+from heliostat_node import nursery, obituary, processes, shim
 
 
 class Zygote:
@@ -75,25 +76,33 @@ class Zygote:
             case {"op": "ping"}:
                 return {"id": identity, "ray": shim.ray_version(), "python": platform.python_version()}
             case {"op": "start", "directory": str(directory)} if Path(directory).is_dir():
-                try:
-                    return {"id": identity, "pid": self._fork(directory)}
-                except OSError as error:
-                    return {"id": identity, "error": f"The machine could not fork a node: {error}"}
+                return self._start(identity, lambda: shim.run(directory))
             case {"op": "start", "directory": directory}:
                 return {"id": identity, "error": f"{directory!r} is not a directory."}
+            case {
+                "op": "mourn", "gcs_address": str(address), "ray_node_id": str(node),
+                "token_path": str() | None as token, "reason": str(reason),
+            }:  # fmt: skip
+                return self._start(identity, lambda: obituary.run(address, node, token, reason))
             case {"op": operation}:
                 return {"id": identity, "error": f"There is no operation {operation!r}."}
             case _:
                 return {"id": identity, "error": "The request has no 'op'."}
 
-    def _fork(self, directory: str) -> int:
+    def _start(self, identity: Any, run: Callable[[], NoReturn]) -> dict[str, Any]:
+        try:
+            return {"id": identity, "pid": self._fork(run)}
+        except OSError as error:
+            return {"id": identity, "error": f"The machine could not fork a process: {error}"}
+
+    def _fork(self, run: Callable[[], NoReturn]) -> int:
         pid = os.fork()
         if pid:
             return pid
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-        shim.run(directory)
+        run()
 
 
 def serve(descriptor: int) -> None:

@@ -50,6 +50,7 @@ def test_it_is_single_threaded_and_holds_no_files(zygote: Zygote) -> None:
         ("[1]", "The request is not a JSON object."),
         ('{"id": 7}', "The request has no 'op'."),
         ('{"id": 7, "op": "jump"}', "There is no operation 'jump'."),
+        ('{"id": 7, "op": "mourn"}', "There is no operation 'mourn'."),
         ('{"id": 7, "op": "start"}', "There is no operation 'start'."),
         ('{"id": 7, "op": "start", "directory": "/nowhere"}', "'/nowhere' is not a directory."),
         ('{"id": 7, "op": "start", "directory": 5}', "5 is not a directory."),

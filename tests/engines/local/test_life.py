@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import os
 import stat
 from collections.abc import Mapping
@@ -60,6 +61,15 @@ async def failed(lab: Lab, wanted: InstancePlan) -> str:
     assert seen.step is Step.FAILED
     assert seen.present
     return seen.failure
+
+
+def mourned(lab: Lab) -> list[dict[str, str]]:
+    """The deaths that were reported to the GCS."""
+    return [
+        json.loads(line)
+        for path in (lab.settings.state / "node-runtime").glob("*/heliostat_node/mourned")
+        for line in path.read_text().splitlines()
+    ]
 
 
 def reasons(seen: Observation) -> list[str]:
@@ -336,6 +346,39 @@ class TestFiles:
             seen = await complete_again(lab, wanted, seen)
         folders = list((lab.settings.state / "i" / wanted.instance / "nodes").iterdir())
         assert len(folders) == 2 + lab.settings.keep_dead_nodes
+
+    async def test_the_death_of_a_worker_whose_shim_was_killed_is_reported_to_ray(self, lab: Lab) -> None:
+        wanted = plan(workers=1)
+        seen = await up(lab, wanted)
+        victim = of_kind(seen, "worker")[0]
+        kill(victim)
+        await complete_again(lab, wanted, seen)
+        async with asyncio.timeout(10):
+            while not (reports := mourned(lab)):
+                await asyncio.sleep(0.01)
+        record = json.loads((lab.settings.state / "i" / wanted.instance / "record.json").read_text())
+        head = next(node for node in record["nodes"] if node["kind"] == "head")
+        assert len(reports) == 1
+        assert reports[0]["ray_node_id"] == victim.ray_node_id
+        assert reports[0]["gcs_address"] == f"127.0.0.1:{head['ports']['gcs_port']}"
+        assert "killed" in reports[0]["reason"]
+
+    async def test_the_death_of_a_worker_that_ray_never_knew_is_not_reported(self, lab: Lab) -> None:
+        wanted = with_workers(plan(workers=1), "hang")
+
+        async def started(other_than: str = "") -> str:
+            seen = await until(
+                lab.engine,
+                wanted.instance,
+                lambda seen: any(node.pid and node.node != other_than for node in of_kind(seen, "worker")),
+                "a worker has a process",
+            )
+            kill(of_kind(seen, "worker")[0])
+            return of_kind(seen, "worker")[0].node
+
+        await lab.engine.apply(wanted)
+        await started(other_than=await started())
+        assert mourned(lab) == []
 
     async def test_two_servers_cannot_use_one_folder(self, lab: Lab) -> None:
         other = Lab(lab.settings, health=Healthy())

@@ -30,6 +30,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 NEWEST = Release("ray-1.3.1", "2.60.0", "3.11")
 OLDEST = Release("ray-1.0.1", "2.47.1", "3.11")
 START_SECONDS = 120.0
+TOLD_SECONDS = 3.0
+"""Within this Ray has been told of a death; by itself it finds out after 5 seconds at the earliest."""
 LOOPBACK = {"127.0.0.1", "::1"}
 
 
@@ -74,7 +76,12 @@ async def ask(wanted: InstancePlan, seen: Observation, path: str, body: dict[str
 async def run_job(wanted: InstancePlan, seen: Observation, code: str) -> str:
     """Submit a job and return its log once it has succeeded."""
     submitted = await ask(wanted, seen, "/api/jobs/", {"entrypoint": f"python -c '{code}'"})
-    path = f"/api/jobs/{submitted['submission_id']}"
+    return await finished(wanted, seen, submitted["submission_id"])
+
+
+async def finished(wanted: InstancePlan, seen: Observation, submission: str) -> str:
+    """The log of a job once it has succeeded."""
+    path = f"/api/jobs/{submission}"
     async with asyncio.timeout(START_SECONDS):
         while (job := await ask(wanted, seen, path))["status"] not in ("SUCCEEDED", "FAILED", "STOPPED"):
             await asyncio.sleep(0.1)
@@ -96,11 +103,8 @@ def processes_of(seen: Observation) -> set[int]:
 
 
 async def listed(wanted: InstancePlan, seen: Observation) -> None:
-    """Wait until Ray itself lists these nodes as alive and no others.
-
-    Of a node whose shim was killed with -9, Ray learns by missed health checks only, and sends it work until then.
-    """
-    async with asyncio.timeout(START_SECONDS):
+    """Ray itself lists these nodes as alive and no others: soon, not only after it has missed some health checks."""
+    async with asyncio.timeout(TOLD_SECONDS):
         while True:
             nodes = (await ask(wanted, seen, "/api/v0/nodes?detail=1"))["data"]["result"]["result"]
             if {node["node_name"] for node in nodes if node["state"] == "ALIVE"} == names(seen):
@@ -171,6 +175,8 @@ async def test_a_cluster_lives_and_leaves_nothing(lab: Lab, release: Release) ->
         lab, wanted, lambda seen: seen.complete and victim.node not in names(seen), "the worker is replaced"
     )
     assert seen.failure is None
+    await listed(wanted, seen)
+    assert "hello" in await run_job(wanted, seen, WHERE_TASKS_RUN)
 
     await lab.reopen()
     adopted = await lab.engine.observe(wanted.instance)
@@ -178,8 +184,7 @@ async def test_a_cluster_lives_and_leaves_nothing(lab: Lab, release: Release) ->
     assert [node.pid for node in adopted.nodes] == [node.pid for node in seen.nodes]
     await lab.engine.apply(wanted)
 
-    await listed(wanted, seen)
-    assert "hello" in await run_job(wanted, seen, WHERE_TASKS_RUN)
+    await assert_job_log(lab, wanted, seen)
 
     kill(of_kind(seen, "head")[0])
     if release is NEWEST:
@@ -195,6 +200,7 @@ async def test_a_cluster_lives_and_leaves_nothing(lab: Lab, release: Release) ->
         assert [node.pid for node in of_kind(after, "worker")] == [node.pid for node in of_kind(seen, "worker")]
         assert "hello" in await run_job(wanted, after, WHERE_TASKS_RUN)
         assert_on_loopback(after)
+        await assert_logs_survived_the_head(lab, wanted, after)
         await assert_gone(lab, wanted, after)
     else:
         after = await seen_when(
@@ -205,6 +211,39 @@ async def test_a_cluster_lives_and_leaves_nothing(lab: Lab, release: Release) ->
         await assert_gone(lab, wanted, dataclasses.replace(after, nodes=seen.nodes))
 
 
+async def assert_job_log(lab: Lab, wanted: InstancePlan, seen: Observation) -> None:
+    """What an entry point printed is in a log of its own; a link that it leaves among the logs leads nowhere."""
+    plant = 'import os, glob; os.symlink("/etc/passwd", os.path.join(os.environ["WHERE"], "planted.log"))'
+    head = of_kind(seen, "head")[0]
+    temp = json.loads(spec_of(lab, wanted, seen).read_text())["temp_dir"]
+    body = {
+        "entrypoint": f"python -c '{plant}; print(\"said by the entry point\")'",
+        "submission_id": "raysubmit_conformance1",
+        "runtime_env": {"env_vars": {"WHERE": f"{temp}/s/logs"}},
+    }
+    await finished(wanted, seen, (await ask(wanted, seen, "/api/jobs/", body))["submission_id"])
+    files = {(file.node, file.name): file for file in await lab.engine.log_files(wanted.instance)}
+    assert names(seen) <= {node for node, _ in files}
+    for name in ("raylet.out", "gcs_server.out", "shim.log"):
+        assert files[head.node, name].size > 0
+    file = files[head.node, JOB_LOG]
+    assert b"said by the entry point\n" in (await lab.engine.read_log(wanted.instance, file, 0, 1 << 20) or b"")
+    assert Path(temp, "s", "logs", "planted.log").is_symlink()
+    assert (head.node, "planted.log") not in files
+    planted = dataclasses.replace(file, name="planted.log")
+    assert await lab.engine.read_log(wanted.instance, planted, 0, 10) is None
+
+
+async def assert_logs_survived_the_head(lab: Lab, wanted: InstancePlan, seen: Observation) -> None:
+    """The head that came back uses the same session: its files go on, and each shim has one of its own."""
+    head = of_kind(seen, "head")[0]
+    files = {file.name: file for file in await lab.engine.log_files(wanted.instance) if file.node == head.node}
+    assert {"shim.log", "shim.1.log", JOB_LOG} <= files.keys()
+    text = await lab.engine.read_log(wanted.instance, files[JOB_LOG], 0, 1 << 20)
+    assert b"said by the entry point\n" in (text or b"")
+
+
+JOB_LOG = "job-driver-raysubmit_conformance1.log"
 WHERE_TASKS_RUN = """import os, ray
 ray.init()
 print(ray.get(ray.remote(num_cpus=0.5)(lambda: os.environ["USER_SAYS"]).remote()))"""

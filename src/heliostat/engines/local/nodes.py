@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import shutil
 import signal
@@ -15,11 +16,12 @@ from heliostat.domain.engine import InstancePlan
 from heliostat.domain.errors import HeliostatError
 from heliostat.domain.ids import InstanceId
 from heliostat.domain.masking import hidden
-from heliostat_node.protocol import STATUS_FILE, NodeStatus, start_ticks
+from heliostat_node.protocol import STATUS_FILE, NodeSpec, NodeStatus, start_ticks
 
 from .decisions import Seen
 from .logs import tail_of_node
 from .node_specs import node_spec
+from .observations import HOST
 from .processes import Shim, kill_tree, members
 from .records import NODES, Grave, NodeRecord, boot_id
 from .world import World
@@ -83,6 +85,22 @@ class Nodes:
         if left:
             log.error("processes survive SIGKILL", node=node.node, processes=sorted(left))
         return left
+
+    def mourn(self, node: NodeRecord, environment: Path, reason: str) -> None:
+        """Have Ray told that a worker is dead that it knew, unless the worker's shim did so.
+
+        Ray would notice by missed health checks only, and send it work until then. For a worker whose processes were
+        ended.
+        """
+        directory = self._directory(node)
+        status = self._status(directory)
+        if status is None or not status.ray_node_id or status.phase == "exited":
+            return
+        with contextlib.suppress(OSError, ValueError, TypeError):  # damaged files: Ray's own checks are left
+            spec = NodeSpec.read(directory)
+            self._world.zygotes.mourn(
+                environment, f"{HOST}:{spec.gcs_port}", status.ray_node_id, spec.token_path, reason
+            )
 
     def members(self, node: NodeRecord) -> set[int]:
         """Live pids of a node, its shim's or what the shim left."""

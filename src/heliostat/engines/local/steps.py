@@ -151,6 +151,7 @@ class Steps:
     async def _replace(self, step: Replace) -> None:
         node = self._owner.record.node(step.node)
         await self._nodes.end(node)
+        self._mourn(node, step.message)
         record, now = self._owner.record, self._world.now()
         number = record.next_worker
         name = f"{record.instance}-w{number}"
@@ -214,6 +215,7 @@ class Steps:
     async def _retire(self, step: Retire) -> None:
         node = self._owner.record.node(step.node)
         await self._nodes.end(node, grace=self._world.settings.grace.total_seconds())
+        self._mourn(node, "It was not wanted any more and did not stop in time.")
         record = self._owner.record
         nodes = tuple(other for other in record.nodes if other.node != node.node)
         record = dataclasses.replace(record, nodes=nodes)
@@ -222,6 +224,11 @@ class Steps:
         else:
             self._owner.save(record)
         self._world.ports.release(node.ports.values())
+
+    def _mourn(self, node: NodeRecord, reason: str) -> None:
+        environment = self._world.environments.find(self._owner.plan.release)
+        if environment is not None:
+            self._nodes.mourn(node, environment, reason)
 
     async def _end(self, name: str) -> None:
         await self._nodes.end(self._owner.record.node(name))

@@ -102,7 +102,7 @@ class Zygote:
     def alive(self) -> bool:
         return self._process.returncode is None and not self._writer.is_closing()
 
-    async def ask(self, op: str, within: float = ANSWER_TIMEOUT_SECONDS, **arguments: str) -> dict[str, object]:
+    async def ask(self, op: str, within: float = ANSWER_TIMEOUT_SECONDS, **arguments: str | None) -> dict[str, object]:
         """One request and its answer, ``within`` seconds. Raises ZygoteFailed."""
         async with self._lock:
             number, self._next = self._next, self._next + 1
@@ -184,6 +184,20 @@ class Zygotes:
             except ZygoteFailed as failure:
                 log.warning("zygote failed", environment=environment.name, cause=str(failure), last_try=last)
         return self._start_alone(environment, directory)
+
+    def mourn(self, environment: Path, gcs_address: str, ray_node_id: str, token_path: str | None, reason: str) -> None:
+        """Have Ray told soon that one of its nodes is dead. Failures are only logged: it finds out by itself, later."""
+
+        async def tell() -> None:
+            try:
+                zygote = await self._zygote(environment)
+                await zygote.ask(
+                    "mourn", gcs_address=gcs_address, ray_node_id=ray_node_id, token_path=token_path, reason=reason
+                )
+            except ZygoteFailed as failure:
+                log.warning("death not reported to Ray", environment=environment.name, cause=str(failure))
+
+        self._spawn(tell())
 
     async def close(self) -> None:
         """End all zygotes."""
