@@ -26,6 +26,18 @@ def release_names(ctx: click.Context, param: click.Parameter, incomplete: str) -
     return _asked(ctx, incomplete, lambda client: [row.name for row in client.releases.list()])
 
 
+def job_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Ids of the newest, and names once somebody has begun to type one."""
+
+    def names(client: Client) -> list[str]:
+        rows = list(client.jobs.list(limit=100))
+        return [row.id for row in rows] + [
+            name for name in {row.name: 0 for row in rows if row.name != row.id} if incomplete
+        ]
+
+    return _asked(ctx, incomplete, names)
+
+
 def key_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     return _asked(ctx, incomplete, lambda client: [row.id for row in client.keys.list() if row.revoked_at is None])
 

@@ -98,6 +98,16 @@ class Scale(click.ParamType[tuple[str | None, int]]):
 
 def read(path: str) -> Fields:
     """The definition in a YAML or JSON file (``-`` is stdin), also from what ``cluster get -o yaml`` printed."""
+    found = document(path)
+    if isinstance(found, dict) and isinstance(found.get("spec"), dict):
+        found = {"name": found["name"], **found["spec"]} if "name" in found else found["spec"]
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        raise click.BadParameter(f"{path} holds no definition: give a mapping with release, head, workers ...")
+    return found
+
+
+def document(path: str) -> Any:
+    """What a YAML or JSON file (``-`` is stdin) holds. Raises click.BadParameter when it cannot be read."""
     import yaml
 
     try:
@@ -105,14 +115,9 @@ def read(path: str) -> Fields:
     except (OSError, UnicodeDecodeError) as error:
         raise click.BadParameter(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     try:
-        found = yaml.safe_load(text)
+        return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise click.BadParameter(f"{path} is neither YAML nor JSON: {error}") from error
-    if isinstance(found, dict) and isinstance(found.get("spec"), dict):
-        found = {"name": found["name"], **found["spec"]} if "name" in found else found["spec"]
-    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
-        raise click.BadParameter(f"{path} holds no definition: give a mapping with release, head, workers ...")
-    return found
 
 
 def creation(

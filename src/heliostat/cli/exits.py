@@ -14,7 +14,10 @@ class ExitCode(IntEnum):
     NOT_PERMITTED = 5
     UNREACHABLE = 6
     TIMEOUT = 7
+    JOB_OUT_OF_TIME = 124
+    JOB_WITHOUT_CODE = 125
     INTERRUPTED = 130
+    JOB_CANCELLED = 143
 
     @property
     def meaning(self) -> str:
@@ -26,10 +29,13 @@ _MEANINGS = {
     ExitCode.OK: "it worked",
     ExitCode.FAILED: "the operation failed, or the cluster that was waited for is in Error",
     ExitCode.USAGE: "the command line or the spec is wrong",
-    ExitCode.NOT_FOUND: "no such cluster, release, workspace or key",
-    ExitCode.CONFLICT: "the name is taken, or the cluster's state does not allow it now",
+    ExitCode.NOT_FOUND: "no such cluster, job, log, release, workspace or key",
+    ExitCode.CONFLICT: "the name is taken, or the state of the cluster or job does not allow it now",
     ExitCode.NOT_PERMITTED: "not logged in, or the role does not allow it",
     ExitCode.UNREACHABLE: "no server answers at the endpoint",
     ExitCode.TIMEOUT: "it was not done within --timeout; it goes on in the server",
+    ExitCode.JOB_OUT_OF_TIME: "the job that was followed was stopped at its --deadline",
+    ExitCode.JOB_WITHOUT_CODE: "the job that was followed failed without its entry point having ended",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
+    ExitCode.JOB_CANCELLED: "the job that was followed was cancelled",
 }

@@ -58,6 +58,17 @@ class Command(_WithExamples):
         self.examples = examples
 
 
+class Program(Command):
+    """A command whose last arguments are a program of the user's, with options of its own behind ``--``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            hint = "Options of your own program go behind --"
+            raise click.UsageError(f"{error.format_message()} {hint}", ctx) from error
+
+
 class Group(_WithExamples, click.Group):
     """A group with sections of :class:`Late` commands, shown in the order given."""
 

@@ -19,9 +19,13 @@ COMMANDS = {
         "login": Late("heliostat.cli.commands.login", "Check an endpoint and a token, and remember them."),
     },
     "Work": {
+        "run": Late(
+            "heliostat.cli.commands.run", "Run a Python script on a Ray cluster made for it, and show its output."
+        ),
         "cluster": Late(
             "heliostat.cli.commands.cluster", "Create, watch, change, start, stop and delete Ray clusters."
         ),
+        "job": Late("heliostat.cli.commands.job", "Submit, follow, cancel and delete Ray jobs, and read their logs."),
         "release": Late("heliostat.cli.commands.release", "See the Ray and Python versions on offer and prepare them."),
     },
     "Administer": {
@@ -50,7 +54,8 @@ EXIT_CODES = "\n".join(f"{code:>3}  {code.meaning}" for code in ExitCode)
         heliostat serve
         heliostat cluster create training --workers 2 --cpu 2 --memory 4Gi
         heliostat cluster list --watch
-        heliostat cluster why training
+        heliostat run train.py --workers 2
+        heliostat job list --watch
     """,
 )
 @shared_options

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
@@ -22,30 +22,48 @@ def waiting(function: Callable[..., Any]) -> Callable[..., Any]:  # click's own 
     )
 
 
+SHAPE = {
+    "release": click.option("--release", metavar="NAME", shell_complete=completion.release_names,
+                            help="Ray and Python version, e.g. ray-1.3.1 or 2.60.0."),
+    "cpu": click.option("--cpu", metavar="CORES", help="Cores of each node, e.g. 2 or 500m."),
+    "memory": click.option("--memory", metavar="SIZE", help="Memory of each node, e.g. 4Gi."),
+    "gpu": click.option("--gpu", metavar="TYPE", help="GPU type of each node, from the server's catalogue."),
+    "queue": click.option("--queue", metavar="NAME", help="Queue that pays for the nodes."),
+    "env": click.option("--env", type=definitions.Pair(), multiple=True,
+                        help="Environment variable of each node; repeatable."),
+    "ray_start_params": click.option("--ray-start-params", metavar="TEXT",
+                                     help="Options of 'ray start' for each node, e.g. --num-gpus=0."),
+    "head_cpu": click.option("--head-cpu", metavar="CORES", help="Cores of the head, if other."),
+    "head_memory": click.option("--head-memory", metavar="SIZE", help="Memory of the head, if other."),
+    "groups": click.option("--worker-group", "groups", type=definitions.GroupText(), multiple=True,
+                           help="A group of workers; repeatable. Keys: name, replicas, min, max, cpu, memory, gpu, queue, "
+                                "type, release, params, env.KEY."),
+    "autoscale": click.option("--autoscale/--no-autoscale", default=None,
+                              help="Add and remove workers between min and max."),
+    "idle_timeout": click.option("--idle-timeout", type=Duration(), metavar="TIME",
+                                 help="Autoscaling: how long a worker must be idle."),
+    "volumes": click.option("--volume", "volumes", metavar="ID", multiple=True, help="Volume to attach; repeatable."),
+    "description": click.option("--description", metavar="TEXT", help="For people."),
+    "file": click.option("-f", "--file", metavar="FILE",
+                         help="Definition in YAML or JSON ('-': stdin); options win over it."),
+}  # fmt: skip
+"""What a definition is made of, by the names of the parameters."""
+
+
 def shape_options(function: Callable[..., Any]) -> Callable[..., Any]:  # click's own types
     """What a definition is made of, for create and update."""
-    for option in reversed((
-        click.option("--release", metavar="NAME", shell_complete=completion.release_names,
-                     help="Ray and Python version, e.g. ray-1.3.1 or 2.60.0."),
-        click.option("--cpu", metavar="CORES", help="Cores of each node, e.g. 2 or 500m."),
-        click.option("--memory", metavar="SIZE", help="Memory of each node, e.g. 4Gi."),
-        click.option("--gpu", metavar="TYPE", help="GPU type of each node, from the server's catalogue."),
-        click.option("--queue", metavar="NAME", help="Queue that pays for the nodes."),
-        click.option("--env", type=definitions.Pair(), multiple=True, help="Environment variable of each node; repeatable."),
-        click.option("--ray-start-params", metavar="TEXT", help="Options of 'ray start' for each node, e.g. --num-gpus=0."),
-        click.option("--head-cpu", metavar="CORES", help="Cores of the head, if other."),
-        click.option("--head-memory", metavar="SIZE", help="Memory of the head, if other."),
-        click.option("--worker-group", "groups", type=definitions.GroupText(), multiple=True,
-                     help="A group of workers; repeatable. Keys: name, replicas, min, max, cpu, memory, gpu, queue, "
-                          "type, release, params, env.KEY."),
-        click.option("--autoscale/--no-autoscale", default=None, help="Add and remove workers between min and max."),
-        click.option("--idle-timeout", type=Duration(), metavar="TIME", help="Autoscaling: how long a worker must be idle."),
-        click.option("--volume", "volumes", metavar="ID", multiple=True, help="Volume to attach; repeatable."),
-        click.option("--description", metavar="TEXT", help="For people."),
-        click.option("-f", "--file", metavar="FILE", help="Definition in YAML or JSON ('-': stdin); options win over it."),
-    )):  # fmt: skip
-        function = option(function)
-    return function
+    return chosen(SHAPE)(function)
+
+
+def chosen(names: Iterable[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # click's own types
+    """Those of :data:`SHAPE` with these names, in this order."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name in reversed(list(names)):
+            function = SHAPE[name](function)
+        return function
+
+    return decorate
 
 
 def parts(options: dict[str, Any]) -> dict[str, dict[str, Any]]:

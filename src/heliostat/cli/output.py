@@ -18,10 +18,12 @@ import click
 from .app import App, Format
 
 STATE_COLOURS = {
-    "Running": "green", "alive": "green", "ready": "green",
+    "Running": "green", "alive": "green", "ready": "green", "Succeeded": "green",
     "Starting": "yellow", "Stopping": "yellow", "starting": "yellow", "pending": "yellow", "building": "yellow",
-    "Error": "red", "failed": "red", "exited": "red", "warning": "yellow",
+    "Submitted": "yellow", "Pending": "yellow", "Cancelling": "yellow", "warning": "yellow",
+    "Error": "red", "failed": "red", "exited": "red", "Failed": "red", "Timeout": "red",
     "Stopped": "bright_black", "absent": "bright_black", "revoked": "bright_black", "expired": "bright_black",
+    "Cancelled": "bright_black",
 }  # fmt: skip
 
 

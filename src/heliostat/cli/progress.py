@@ -7,10 +7,10 @@ two clocks need not agree.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import click
 
@@ -20,6 +20,8 @@ from .durations import seconds
 if TYPE_CHECKING:
     from heliostat.client.models import ClusterInfo
 
+Info = TypeVar("Info", contravariant=True)
+"""What the server tells of the thing that is waited for."""
 STEPS = ("queued", "environment", "head", "workers")
 """In this order; head and workers overlap. ``up`` is their end and ``failed`` is told by the message."""
 MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "waiting": ("·", "dim")}
@@ -69,10 +71,30 @@ def count(info: ClusterInfo) -> str:
     return f"{info.instance.nodes_up} of {info.instance.nodes_wanted} nodes up" if info.instance is not None else ""
 
 
-class Board(Protocol):
+@dataclass(frozen=True)
+class Sight:
+    """What a board shows at one moment."""
+
+    lines: Sequence[Line]
+    state: str
+    words: str
+    """Stand behind the title."""
+    style: str = ""
+    """Of these words."""
+    mark: str = ""
+    """``done`` or ``failed`` when the wait is at its end; a key of :data:`MARKS`."""
+
+
+def cluster_sight(info: ClusterInfo, since_report: float) -> Sight:
+    words = count(info) if info.state in ("Starting", "Running") else info.state.lower()
+    style = {"Running": "green", "Error": "red"}.get(info.state, "")
+    return Sight(lines(info, since_report), info.state, words, style, SETTLED.get(info.state, ""))
+
+
+class Board(Protocol[Info]):
     """Where progress is shown, as a context manager around the wait."""
 
-    def show(self, info: ClusterInfo) -> None:
+    def show(self, info: Info) -> None:
         """Here is what the server told just now."""
 
     def __enter__(self) -> Self: ...
@@ -82,18 +104,23 @@ class Board(Protocol):
     ) -> None: ...
 
 
-def board(app: App, title: str, note: str = "") -> Board:
+def board(app: App, title: str, note: str = "") -> Board[ClusterInfo]:
+    """The board for a wait for a cluster; ``note`` stands behind the title in a quieter voice."""
+    return board_of(app, title, cluster_sight, note)
+
+
+def board_of(app: App, title: str, read: Callable[[Any, float], Sight], note: str = "") -> Board[Any]:
     """The board that fits where stderr leads: lively on a terminal, lines on a pipe, nothing with ``--quiet``.
 
-    ``note`` stands behind the title in a quieter voice.
+    ``read`` tells what to show of what was heard so many seconds ago.
     """
     if app.quiet:
         return NoBoard()
-    return LiveBoard(title, note) if app.lively else LineBoard(f"{title}  {note}".rstrip())
+    return LiveBoard(title, note, read=read) if app.lively else LineBoard(f"{title}  {note}".rstrip(), read=read)
 
 
 class NoBoard:
-    def show(self, info: ClusterInfo) -> None:
+    def show(self, info: Any) -> None:
         pass
 
     def __enter__(self) -> Self:
@@ -112,10 +139,12 @@ class LineBoard(NoBoard):
         self,
         title: str,
         *,
+        read: Callable[[Any, float], Sight] = cluster_sight,
         write: Callable[[str], None] = lambda text: click.echo(text, err=True),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._title = title
+        self._read = read
         self._write = write
         self._clock = clock
         self._told: dict[str, tuple[str, str]] = {}
@@ -127,9 +156,10 @@ class LineBoard(NoBoard):
         self._write(self._title)
         return self
 
-    def show(self, info: ClusterInfo) -> None:
+    def show(self, info: Any) -> None:
         now = self._clock()
-        for line in lines(info, 0.0):
+        sight = self._read(info, 0.0)
+        for line in sight.lines:
             before = self._told.get(line.step, ("waiting", ""))
             changed = line.state != before[0]
             news = line.state == "going" and line.detail != before[1] and now - self._last >= SILENCE_SECONDS
@@ -139,18 +169,24 @@ class LineBoard(NoBoard):
                 detail = f"  {line.detail}" if line.detail else ""
                 took = f"{'...' if changed and line.state == 'going' else seconds(line.elapsed):>10}"
                 self._write(f"  {line.step:<12}{took}{detail}")
-        if info.state != self._state:
-            self._state = info.state
-            if info.state not in ("Starting", "Stopping"):
-                nodes = count(info) if info.state == "Running" else ""
-                self._write(f"  {info.state.lower():<12}{seconds(now - self._began):>10}  {nodes}".rstrip())
+        if sight.state != self._state:
+            self._state = sight.state
+            if sight.mark:
+                words = "" if sight.words == sight.state.lower() else sight.words
+                self._write(f"  {sight.state.lower():<12}{seconds(now - self._began):>10}  {words}".rstrip())
 
 
 class LiveBoard(NoBoard):
     """For terminals: the steps, redrawn in place until the wait ends."""
 
     def __init__(
-        self, title: str, note: str = "", *, clock: Callable[[], float] = time.monotonic, console: Any = None
+        self,
+        title: str,
+        note: str = "",
+        *,
+        read: Callable[[Any, float], Sight] = cluster_sight,
+        clock: Callable[[], float] = time.monotonic,
+        console: Any = None,
     ) -> None:
         from rich.console import Console
         from rich.live import Live
@@ -160,7 +196,8 @@ class LiveBoard(NoBoard):
         self._note = note
         self._clock = clock
         self._began = clock()
-        self._info: ClusterInfo | None = None
+        self._read = read
+        self._info: Any = None
         self._heard = self._began
         self._mark: tuple[str, str] | None = None
         self._spinner = Spinner("dots", style="cyan")
@@ -170,7 +207,7 @@ class LiveBoard(NoBoard):
             redirect_stdout=False, redirect_stderr=False,
         )  # fmt: skip
 
-    def show(self, info: ClusterInfo) -> None:
+    def show(self, info: Any) -> None:
         self._info, self._heard = info, self._clock()
 
     def __enter__(self) -> Self:
@@ -188,10 +225,9 @@ class LiveBoard(NoBoard):
         from rich.text import Text
 
         now = self._clock()
-        info = self._info
-        told = lines(info, now - self._heard) if info is not None else []
+        sight = self._read(self._info, now - self._heard) if self._info is not None else Sight((), "", "")
         steps = _grid(5, 11, 7)
-        for line in told if any(line.state != "waiting" for line in told) else []:
+        for line in sight.lines if any(line.state != "waiting" for line in sight.lines) else ():
             mark = MARKS.get(line.state)
             style = "dim" if line.state == "waiting" else ""
             elapsed = "" if line.state == "waiting" else seconds(line.elapsed)
@@ -201,17 +237,15 @@ class LiveBoard(NoBoard):
                 Text(elapsed, style),
                 Text(f" {line.detail}", "dim"),
             )
-        words = ""
-        if info is not None:
-            words = count(info) if info.state in ("Starting", "Running") else info.state.lower()
-        style = {"Running": "green", "Error": "red"}.get(info.state if info is not None else "", "")
         head = _grid(3, 11, 9)
-        mark = self._mark or MARKS.get(SETTLED.get(info.state, "") if info is not None else "")
+        mark = self._mark or MARKS.get(sight.mark)
         head.add_row(
             Text(*mark) if mark else self._spinner,
             Text(self._title),
             Text(seconds(now - self._began)),
-            Text.assemble(" ", (words, style), "  " if words and self._note else "", (self._note, "dim")),
+            Text.assemble(
+                " ", (sight.words, sight.style), "  " if sight.words and self._note else "", (self._note, "dim")
+            ),
         )
         whole = Table.grid()
         whole.add_row(head)

@@ -25,7 +25,7 @@ def arrive(
     client: Client,
     cluster: str,
     until: str,
-    board: Board,
+    board: Board[ClusterInfo],
     *,
     timeout: timedelta | None,
     check: Callable[[], None] = nothing,
@@ -55,7 +55,7 @@ def arrive(
 def vanish(
     client: Client,
     cluster: str,
-    board: Board,
+    board: Board[ClusterInfo],
     *,
     timeout: timedelta | None,
     check: Callable[[], None] = nothing,

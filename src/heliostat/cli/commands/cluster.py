@@ -11,6 +11,7 @@ from .. import definitions
 from ..app import App, pass_app, shared_options
 from ..framework import Command, Group, pass_name
 from ..options import parts, shape_options, waiting
+from .cluster_logs import logs
 
 if TYPE_CHECKING:
     from heliostat.client import Client, ClusterInfo
@@ -88,16 +89,19 @@ def create(
         heliostat cluster list
         heliostat cluster list --state Running --name train
         heliostat cluster list --watch
-        heliostat cluster list -o json
+        heliostat cluster list --all -o json
     """,
 )
 @click.option("--state", type=click.Choice(STATES, case_sensitive=False), help="Only those in this state.")
 @click.option("--name", metavar="TEXT", help="Only those with this in their name.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many, newest first.")
+@click.option("--all", "every", is_flag=True, help="Also those made for jobs, which go with them.")
 @click.option("-w", "--watch", is_flag=True, help="Go on, and show what changes.")
 @shared_options
 @pass_app
-def list_clusters(app: App, /, state: str | None, name: str | None, limit: int | None, watch: bool) -> None:
+def list_clusters(
+    app: App, /, state: str | None, name: str | None, limit: int | None, every: bool, watch: bool
+) -> None:
     """List clusters, newest first."""
     from .. import tables
     from ..output import emit, without_secrets
@@ -340,6 +344,9 @@ def events(app: App, /, cluster: str, limit: int, watch: bool) -> None:
             follow_events(app, client, cluster, rows)
         else:
             emit(app, [dict(row.raw) for row in rows], lambda: tables.events(rows))
+
+
+command.add_command(logs)
 
 
 @command.command(
