@@ -80,7 +80,7 @@ class StreamMasker:
 
     def __init__(self, secrets: Collection[bytes]) -> None:
         self._secrets = sorted(set(filter(None, secrets)), key=lambda secret: (-len(secret), secret))
-        self._pattern = re.compile(b"|".join(map(re.escape, self._secrets))) if self._secrets else None
+        self._pattern = re.compile(_any_of(self._secrets, _LEVELS)) if self._secrets else None
         self._held = b""
 
     @property
@@ -93,7 +93,7 @@ class StreamMasker:
         if self._pattern is None:
             return data
         text = self._held + data
-        parts = []
+        parts: list[bytes] = []
         done = 0
         pause = self._pause(text, 0)
         for found in self._pattern.finditer(text):
@@ -126,6 +126,20 @@ class StreamMasker:
 
 
 _MASK_BYTES = MASK.encode()
+_LEVELS = 4
+
+
+def _any_of(secrets: Collection[bytes], levels: int) -> bytes:
+    """A pattern of the longest of these. Branching by single bytes first saves most comparisons when there are many."""
+    if levels == 0 or len(secrets) == 1:
+        return b"|".join(map(re.escape, sorted(secrets, key=lambda secret: (-len(secret), secret))))
+    below: dict[bytes, list[bytes]] = {}
+    for secret in sorted(secrets, reverse=True):  # the empty rest is the shortest, and last
+        below.setdefault(secret[:1], []).append(secret[1:])
+    return b"|".join(
+        re.escape(first) + (b"(?:" + _any_of(rests, levels - 1) + b")" if first else b"")
+        for first, rests in below.items()
+    )
 
 
 def _of_value(name: str, value: str) -> Iterator[str]:
@@ -208,8 +222,7 @@ def _lines(value: str) -> Iterable[str]:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    if len(text) <= PIECE_CHARACTERS:
-        yield text
-        return
-    for start in range(0, len(text), PIECE_CHARACTERS):
-        yield text[min(start, len(text) - PIECE_CHARACTERS) :][:PIECE_CHARACTERS]
+    """Side by side and about equally long: a short rest would be found everywhere, an overlapping one nowhere."""
+    count = max(1, -(-len(text) // PIECE_CHARACTERS))
+    for number in range(count):
+        yield text[len(text) * number // count : len(text) * (number + 1) // count]

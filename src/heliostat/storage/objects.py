@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -24,7 +25,7 @@ from heliostat.domain.masking import hidden, of_settings
 
 from .base import BytesLost, checked
 from .drivers import opened
-from .files import replacing
+from .files import COPY_BYTES, replacing
 from .workers import SECONDS, Workers
 
 SEGMENT = 4 << 20
@@ -190,9 +191,8 @@ class ObjectStorage:
             self._files.info(path)
         except FileNotFoundError:
             return False
-        with replacing(target) as file:
-            # By name, since drivers open the file themselves; the same one, so that it is on the disk before it counts.
-            self._files.get_file(path, str(Path(file.name)))
+        with contextlib.closing(self._files.open(path, "rb")) as content, replacing(target) as file:
+            shutil.copyfileobj(content, file, COPY_BYTES)
         return True
 
     def _delete(self, key: str) -> None:
