@@ -142,7 +142,7 @@ def _environment() -> dict[str, str]:
 def _lag(up: BenchServer, connection: http.client.HTTPConnection) -> tuple[float, float]:
     """Median and worst time from the printing of a line to its arrival at a follower of the API, in seconds."""
     program = (
-        "import time\nfor n in range(%d):\n    print('LINE', time.time(), flush=True)\n    time.sleep(0.15)\n" % LINES
+        f"import time\nfor n in range({LINES}):\n    print('LINE', time.time(), flush=True)\n    time.sleep(0.15)\n"
     )
     job = up.native(connection, "POST", "/jobs", {"entrypoint": f'python -c "{program}"', "cluster": "jobs"})
     follower = up.connection()

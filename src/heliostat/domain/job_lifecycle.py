@@ -148,7 +148,7 @@ def _watched(facts: JobFacts, attempt: Attempt, now: datetime) -> JobPlan:
         return _ended(facts, attempt, seen, now)
     if facts.head and attempt.head and facts.head != attempt.head:
         return _new_head(facts, attempt, seen, now)
-    started = seen.started_at or attempt.started_at
+    started = attempt.started_at or seen.started_at
     runs = seen.status is RayStatus.RUNNING
     attempt = replace(
         attempt, status=seen.status, ray_job_id=seen.ray_job_id, driver_node=seen.driver_node,
@@ -285,9 +285,11 @@ def _stopped(job: Job, now: datetime, told: str) -> JobPlan:
 
 def _finish(job: Job, status: JobStatus, message: str, now: datetime, cause: Cause | None = None) -> JobPlan:
     last = job.attempts[-1] if job.attempts else None
+    began = next((row.started_at for row in job.attempts if row.started_at is not None), None)
     ended = replace(
         job, status=status, message=message, cause=cause, exit_code=last.exit_code if last else None, not_before=None,
         ended_at=(last.ended_at if last else None) or now,
+        started_at=job.started_at or began,
     )  # fmt: skip
     return JobPlan(Effect.NONE, ended, AT_ONCE, status.value, message)
 
@@ -378,7 +380,7 @@ def _closed(attempt: Attempt, now: datetime, seen: RaySighting | None) -> Attemp
         )
     return replace(
         attempt, ended_at=seen.ended_at or now, status=seen.status, exit_code=seen.exit_code, message=seen.message,
-        started_at=seen.started_at or attempt.started_at, ray_job_id=seen.ray_job_id or attempt.ray_job_id,
+        started_at=attempt.started_at or seen.started_at, ray_job_id=seen.ray_job_id or attempt.ray_job_id,
         driver_node=seen.driver_node or attempt.driver_node,
     )  # fmt: skip
 
