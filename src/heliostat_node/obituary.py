@@ -22,7 +22,8 @@ def run(gcs_address: str, ray_node_id: str, token_path: str | None, reason: str)
     """Be a process that reports a node of which nothing runs any more; never returns."""
     code = 70
     try:
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # else the end of the process it was forked from would be seen late
+        # Its standard input is the zygote's conversation, whose end would be seen late.
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         cluster_id = _cluster_id(gcs_address, token_path)
         told = cluster_id is not None and report(gcs_address, cluster_id, ray_node_id, token_path, reason)
         code = 0 if told else 1
