@@ -3,85 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-from starlette.types import ASGIApp, Message, Scope
+from starlette.types import Scope
 from structlog.testing import capture_logs
 
-from heliostat.dialects.emr import EmrSettings, create_app
+from heliostat.dialects.emr import EmrSettings
 from heliostat.domain.errors import Unavailable
-from heliostat.domain.installation import Installation
 from heliostat.domain.records import Role
-from heliostat.engines.simulated import SimulatedEngine
-from heliostat.services import Caller, ClusterService, Services
-from heliostat.services.identity import FirstStart
-from heliostat.store import Store, StoreSettings
+from heliostat.services import Caller, ClusterService
 from heliostat.testing.clock import ManualClock
-from heliostat.testing.tools import job_tools
 
+from .door import Door, converse
 from .signing import signed_headers
-
-
-class Door:
-    """The app with its services and the admin's keys."""
-
-    def __init__(self, services: Services, first: FirstStart, settings: EmrSettings = EmrSettings()) -> None:
-        self.services = services
-        self.first = first
-        self.app = create_app(services, settings)
-
-    def bearer(self) -> dict[str, str]:
-        return {"x-acs-version": "2023-08-08", "x-acs-bearer-token": self.first.token.reveal()}
-
-    @property
-    def clusters(self) -> str:
-        return f"/api/v1/workspaces/{self.first.workspace}/rayCluster"
-
-    async def send(
-        self, method: str, path: str, headers: dict[str, str], body: bytes = b"", **scope: Any
-    ) -> tuple[int, dict[str, str], Any]:
-        """Status, headers and JSON of the answer."""
-        pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
-        fields: Scope = {
-            "type": "http", "method": method, "raw_path": path.encode(), "query_string": b"", "headers": pairs,
-            "scheme": "http", "client": ("127.0.0.1", 1),
-        }  # fmt: skip
-        sent = await converse(self.app, fields | scope, [{"type": "http.request", "body": body}])
-        start, end = sent
-        found = {name.decode(): value.decode() for name, value in start["headers"]}
-        return start["status"], found, json.loads(end["body"])
-
-
-async def converse(app: ASGIApp, scope: Scope, messages: list[Message]) -> list[Message]:
-    """What the app sends when it is sent these messages."""
-    waiting, sent = list(messages), []
-
-    async def receive() -> Message:
-        return waiting.pop(0)
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    await app(scope, receive, send)
-    return sent
-
-
-@pytest.fixture
-async def services(tmp_path: Path) -> AsyncIterator[Services]:
-    store = await Store.open(StoreSettings(url=f"sqlite:///{tmp_path / 'h.db'}", master_key=tmp_path / "key"))
-    tools = job_tools(tmp_path)
-    yield Services.build(store, Installation(), SimulatedEngine(), ManualClock(), lambda cluster: None, tools)
-    await store.close()
-
-
-@pytest.fixture
-async def door(services: Services) -> Door:
-    first = await services.identity.first_start("ann")
-    assert first is not None
-    return Door(services, first)
 
 
 async def test_bearer_tokens_come_over_tls_or_from_this_machine(door: Door) -> None:
