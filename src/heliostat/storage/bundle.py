@@ -81,9 +81,11 @@ class _Bounded(io.BufferedReader):
     """A file that is not read in one go beyond measure: the size of a zip's list of contents is what the zip says."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if size is None or size < 0 or size > MAX_DIRECTORY_BYTES:
+        limit = MAX_DIRECTORY_BYTES + 1
+        data = super().read(limit if size is None or size < 0 else min(size, limit))
+        if len(data) == limit:
             raise CodeUnavailable(f"the zip has a list of contents of more than {MAX_DIRECTORY_BYTES >> 20} MiB")
-        return super().read(size)
+        return data
 
 
 @contextmanager
@@ -130,8 +132,8 @@ def _name(info: zipfile.ZipInfo) -> str:
         raise CodeUnavailable(
             f"the zip has an entry {shown}: names must be written with / and without control characters"
         )
-    if name.startswith("/"):
-        raise CodeUnavailable(f"the zip has an entry {shown}: names must be relative")
+    if name.startswith("/") or name[1:2] == ":":
+        raise CodeUnavailable(f"the zip has an entry {shown}: names must be relative, without a disk")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise CodeUnavailable(f"the zip has an entry {shown}: it would be written outside of the working directory")
