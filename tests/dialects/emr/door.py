@@ -32,7 +32,7 @@ class Door:
         """Path of the log operations of a job or a cluster, to which ``/logs`` or ``/log`` is added."""
         return f"/api/interactive/v1/workspace/{self.first.workspace}/ray/{owner}"
 
-    async def ask(self, path: str, **query: object) -> tuple[int, Any]:
+    async def ask(self, path: str, /, **query: object) -> tuple[int, Any]:
         """Status and JSON of a GET by the admin."""
         text = urlencode({name: str(value) for name, value in query.items()}).encode()
         status, _, body = await self.send("GET", path, self.bearer(), query_string=text)
