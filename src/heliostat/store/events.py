@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, delete, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, not_, select
 
 from ..domain.ids import ClusterId, JobId, WorkspaceId
 from ..domain.records import Event
-from .schema import clusters, events, jobs
+from .schema import events, instances
 from .statements import AnyRow, insert_new
 
 _E = events.c
@@ -61,15 +61,18 @@ class Events:
         return self._page(_E.job == job, limit, before, after)
 
     def remove_before(self, time: datetime, *, limit: int) -> int:
-        """Removes up to ``limit`` events that are older, except those of what still exists; says how many."""
-        old = (
-            select(_E.id)
-            .where(_E.at < time, _E.cluster.not_in(select(clusters.c.id)))
-            .where(or_(_E.job.is_(None), _E.job.not_in(select(jobs.c.id))))
-            .order_by(_E.id)
-            .limit(limit)
-        )
+        """Removes up to ``limit`` events that are older, whatever they are about; says how many.
+
+        What an instance that still runs has reported stays: engines report it again, and by its key it is known.
+        """
+        running = select(instances.c.id).where(instances.c.ended_at.is_(None))
+        reported = and_(_E.key.is_not(None), _E.instance.is_not(None), _E.instance.in_(running))
+        old = select(_E.id).where(_E.at < time, not_(reported)).order_by(_E.id).limit(limit)
         return self._connection.execute(delete(events).where(_E.id.in_(old))).rowcount
+
+    def remove_of_job(self, job: JobId) -> None:
+        """All that happened to a job whose record goes."""
+        self._connection.execute(delete(events).where(_E.job == job))
 
     def of_workspace(
         self, workspace: WorkspaceId, *, limit: int, before: int | None = None, after: int | None = None

@@ -7,24 +7,26 @@ crash in between, the same bytes are written to the same place once more.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, union_all, update
 
 from ..domain.ids import ClusterId, WorkspaceId
-from ..domain.jobs import LogFile
-from .schema import log_files
+from ..domain.jobs import EXPIRED, LogFile
+from .schema import instances, jobs, log_files
 from .statements import AnyRow, changed, insert_new
 
 _L = log_files.c
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BY_NAME = (_L.owner == bindparam("of"), _L.name == bindparam("file"))
 _GET = select(log_files).where(*_BY_NAME)
 _OF = select(log_files).where(_L.owner == bindparam("of")).order_by(_L.name)
 _OF_RUNS = (
     select(log_files).where(_L.owner > bindparam("low"), _L.owner < bindparam("high")).order_by(_L.owner, _L.name)
 )
-_SAVE = update(log_files).where(*_BY_NAME, _L.source_offset == bindparam("expected"))
+_SAVE = update(log_files).where(*_BY_NAME, _L.source_offset == bindparam("expected"), _L.complete.is_(False))
+_STILL_WRITING = union_all(
+    select(jobs.c.id).where(jobs.c.settled.is_(False)), select(instances.c.id).where(instances.c.ended_at.is_(None))
+)
 
 
 class LogFiles:
@@ -50,19 +52,21 @@ class LogFiles:
         return insert_new(self._connection, log_files, {"owner": file.owner, "name": file.name, **_values(file)})
 
     def advance(self, file: LogFile, expected: int) -> bool:
-        """Replaces the row if its ``source_offset`` is still ``expected``; False when somebody else was faster."""
+        """Replaces the row if its ``source_offset`` is still ``expected`` and it is not complete; False when somebody else
+        was faster."""
         return changed(
             self._connection, _SAVE, {"of": file.owner, "file": file.name, "expected": expected, **_values(file)}
         )
 
     def modified_before(self, time: datetime, *, limit: int) -> list[LogFile]:
-        """Oldest first."""
-        query = select(log_files).where(_L.modified_at < time).order_by(_L.modified_at).limit(limit)
+        """Oldest first; none of jobs and instances that are not over."""
+        old = select(log_files).where(_L.modified_at < time, _L.owner.not_in(_STILL_WRITING))
+        query = old.order_by(_L.modified_at).limit(limit)
         return [_file(row) for row in self._connection.execute(query)]
 
     def expire(self, owner: str) -> None:
         """Make all files of an owner as old as can be, so that retention takes them next."""
-        self._connection.execute(update(log_files).where(_L.owner == owner).values(modified_at=_EPOCH))
+        self._connection.execute(update(log_files).where(_L.owner == owner).values(modified_at=EXPIRED))
 
     def remove(self, files: Iterable[LogFile]) -> None:
         for file in files:

@@ -39,5 +39,10 @@ class Packages:
         query = select(_P.workspace, _P.sha256).where(_P.used_at < time).order_by(_P.used_at).limit(limit)
         return [(WorkspaceId(row[0]), row[1]) for row in self._connection.execute(query)]
 
+    def unused(self, workspace: WorkspaceId, sha256: str, since: datetime) -> bool:
+        """Whether this one is there and was not used since."""
+        query = select(_P.size).where(_P.workspace == workspace, _P.sha256 == sha256, _P.used_at < since)
+        return self._connection.execute(query).first() is not None
+
     def remove(self, workspace: WorkspaceId, sha256: str) -> None:
         self._connection.execute(delete(packages).where(_P.workspace == workspace, _P.sha256 == sha256))

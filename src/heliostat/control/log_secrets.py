@@ -1,0 +1,28 @@
+"""What must not stand in a log that we keep: the secrets of jobs, and of the run of the cluster that they ran on. Pure."""
+
+from __future__ import annotations
+
+from heliostat.domain.jobs import Job
+from heliostat.domain.masking import of_runtime_env, of_settings, secret_values
+from heliostat.domain.records import Instance
+
+
+def of_job(job: Job) -> frozenset[str]:
+    """All that Ray is told of a job, and where its code came from."""
+    code = job.spec.code
+    requirements = job.prepared.requirements if job.prepared is not None else ()
+    urls = {"urls": [code.working_dir, *code.files, code.requirements], "pip": list(requirements)}
+    return of_runtime_env(job.spec.runtime_env) | of_settings(urls)
+
+
+def of_instance(instance: Instance) -> frozenset[str]:
+    """Its tokens, the variables of its nodes, the password of its Redis."""
+    spec, tolerance = instance.spec, instance.spec.fault_tolerance
+    shapes = (spec.head, *(group.shape for group in spec.workers))
+    found = frozenset({instance.ray_token.reveal(), instance.submit_token.reveal()})
+    for shape in shapes:
+        found |= secret_values(shape.env)
+    if tolerance is not None:
+        password = tolerance.redis_password.reveal() if tolerance.redis_password is not None else ""
+        found |= of_settings({"url": tolerance.redis_url, "password": password})
+    return found
