@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import io
 import json
+import zipfile
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -113,7 +116,9 @@ class House:
 
         return await self.store.write(work)
 
-    async def writes(self, owner: str, name: str, data: bytes, *, complete: bool = False, quietly: bool = False) -> None:
+    async def writes(
+        self, owner: str, name: str, data: bytes, *, complete: bool = False, quietly: bool = False
+    ) -> None:
         """Store more of a log, as its collector does."""
 
         def known(tx: Transaction) -> LogFile:
@@ -168,7 +173,24 @@ def frames(text: str) -> list[tuple[str, dict[str, Any]]]:
     """The events of a finished event stream."""
     found = []
     for block in text.split("\n\n"):
-        lines = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        lines = dict(line.split(": ", 1) for line in block.split("\n") if line and not line.startswith(":"))
         if "event" in lines:
             found.append((lines["event"], json.loads(lines["data"])))
     return found
+
+
+async def package(house: House, files: dict[str, bytes]) -> str:
+    """Upload a zip; its SHA-256."""
+    data = zipped(files)
+    sha256 = hashlib.sha256(data).hexdigest()
+    answer = await house.admin.put(f"/v1/workspaces/{house.workspace}/packages/{sha256}", content=data)
+    assert answer.status_code == 201, answer.text
+    return sha256
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return written.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -10,9 +11,14 @@ from pydantic import BaseModel
 
 from heliostat.api.models import answers, job_answers
 from heliostat.api.openapi import OPEN, TICKETS
+from heliostat.domain.ids import InstanceId
+from heliostat.domain.job_states import JobStatus
+from heliostat.domain.jobs import Attempt
+from heliostat.domain.ray_jobs import Cause, NameCount, RayStatus, WorkSummary
 
 from .support import House, frames
 
+NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 WORKSPACE_ROUTES = {
     "": answers.WorkspaceAnswer,
     "/queues": answers.QueueList,
@@ -68,6 +74,37 @@ async def test_answers_are_what_the_models_say(house: House) -> None:
         answer = await house.admin.get(path)
         assert answer.status_code == 200, path
         exactly(kind, answer.content)
+    job = await house.submit(
+        cluster="demo",
+        runtime_env={"pip": ["x"], "env_vars": {"A": "b"}},
+        working_dir="https://h/a.zip",
+        files=["https://h/b"],
+        resources={"cpus": 1, "memory": "4Gi", "custom": {"disk": 2}},
+        deadline_seconds=60,
+        retries=2,
+    )
+    await house.submit(name="own", cluster_spec={"network_service": "loopback", "workers": [{}]})
+    attempt = Attempt(1, job["id"], InstanceId("i"), "head", NOW, NOW, NOW, NOW, RayStatus.FAILED, Cause.USER_ERROR)
+    summary = WorkSummary((NameCount("f", {"FINISHED": 3}),), (NameCount("A", {"ALIVE": 1}),))
+    fields = {"attempts": (attempt,), "summary": summary, "cause": Cause.USER_ERROR, "exit_code": 1, "started_at": NOW}
+    await house.becomes(job["id"], **fields)
+    await house.writes(job["id"], "a.log", b"text")
+    for path, kind in {
+        "": job_answers.JobPage,
+        f"/{job['id']}": job_answers.JobAnswer,
+        "/own": job_answers.JobAnswer,
+        "/own/events": answers.EventList,
+        "/own/why": answers.ExplanationAnswer,
+        f"/{job['id']}/logs": job_answers.LogFileList,
+    }.items():
+        exactly(kind, (await house.admin.get(house.jobs + path)).content)
+    exactly(job_answers.JobAnswer, (await house.admin.post(house.jobs, json={"entrypoint": "true"})).content)
+    exactly(job_answers.JobCancelAnswer, (await house.admin.post(f"{house.jobs}/own/cancel")).content)
+    await house.becomes(job["id"], settled=True, status=JobStatus.FAILED, ended_at=NOW)
+    for _ in range(2):
+        exactly(job_answers.JobPage, (await house.admin.get(house.jobs)).content)
+    watched = frames((await house.admin.get(f"{house.jobs}/{job['id']}/watch")).text)
+    assert watched[0][1] == (await house.admin.get(f"{house.jobs}/{job['id']}")).json()
     exactly(answers.NewKeyAnswer, (await house.admin.post("/v1/keys", json={})).content)
     exactly(answers.WorkspaceAnswer, (await house.admin.post("/v1/workspaces", json={"name": "w"})).content)
     exactly(answers.ReleaseAnswer, (await house.admin.post("/v1/releases/ray-1.3.1/prepare")).content)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from heliostat.domain.job_states import JobStatus
 from heliostat.domain.records import Role
 
-from .support import House
+from .support import House, package
 
 READ, WRITE, OWN, ADMIN = Role.VIEWER, Role.EDITOR, Role.OWNER, None
 ENDPOINTS: list[tuple[str, str, Any, Role | None]] = [
@@ -23,6 +25,23 @@ ENDPOINTS: list[tuple[str, str, Any, Role | None]] = [
     ("GET", "/v1/workspaces/{ws}/clusters/demo/events?follow=true&seconds=0.01", None, READ),
     ("GET", "/v1/workspaces/{ws}/clusters/demo/watch?seconds=0.01", None, READ),
     ("GET", "/v1/workspaces/{ws}/clusters/demo/why", None, READ),
+    ("GET", "/v1/workspaces/{ws}/jobs", None, READ),
+    ("GET", "/v1/workspaces/{ws}/jobs/{job}", None, READ),
+    ("GET", "/v1/workspaces/{ws}/jobs/train", None, READ),
+    ("GET", "/v1/workspaces/{ws}/jobs/{job}/events", None, READ),
+    ("GET", "/v1/workspaces/{ws}/jobs/{job}/events?follow=true&seconds=0.01", None, READ),
+    ("GET", "/v1/workspaces/{ws}/jobs/{job}/watch?seconds=0.01", None, READ),
+    ("GET", "/v1/workspaces/{ws}/jobs/{job}/why", None, READ),
+    ("GET", "/v1/workspaces/{ws}/jobs/{job}/logs", None, WRITE),
+    ("GET", "/v1/workspaces/{ws}/jobs/{job}/logs/a.log", None, WRITE),
+    ("GET", "/v1/workspaces/{ws}/jobs/{job}/logs/driver?follow=true&seconds=0.01", None, WRITE),
+    ("GET", "/v1/workspaces/{ws}/clusters/demo/logs", None, WRITE),
+    ("GET", "/v1/workspaces/{ws}/clusters/demo/logs/{id}-00000000/raylet.out", None, WRITE),
+    ("GET", "/v1/workspaces/{ws}/clusters/demo/logs/{id}-00000000/raylet.out?follow=true", None, WRITE),
+    ("GET", "/v1/workspaces/{ws}/packages/{sha}", None, WRITE),
+    ("POST", "/v1/workspaces/{ws}/jobs", {"entrypoint": "true"}, WRITE),
+    ("POST", "/v1/workspaces/{ws}/jobs/{job}/cancel", None, WRITE),
+    ("DELETE", "/v1/workspaces/{ws}/jobs/{ended}", None, WRITE),
     ("POST", "/v1/workspaces/{ws}/clusters", {"name": "new", "start": False}, WRITE),
     ("PATCH", "/v1/workspaces/{ws}/clusters/demo", {"description": "x"}, WRITE),
     ("POST", "/v1/workspaces/{ws}/clusters/{id}/start", None, WRITE),
@@ -40,9 +59,14 @@ ENDPOINTS: list[tuple[str, str, Any, Role | None]] = [
 async def test_each_role_may_what_it_may_and_nothing_else(house: House, role: Role | None) -> None:
     made = await house.create(start=False)
     await house.principal("robot", None)
+    job, ended = (await house.submit(name="train"))["id"], (await house.submit())["id"]
+    await house.becomes(ended, status=JobStatus.SUCCEEDED, settled=True, ended_at=datetime.now(UTC))
+    await house.writes(job, "a.log", b"text")
+    await house.writes(f"{made['id']}-00000000", "raylet.out", b"text", complete=True)
+    sha = await package(house, {"a.py": b"pass"})
     client = await house.principal("eve", role)
     for method, pattern, body, needs in ENDPOINTS:
-        path = pattern.format(ws=house.workspace, id=made["id"])
+        path = pattern.format(ws=house.workspace, id=made["id"], job=job, ended=ended, sha=sha)
         answer = await client.request(method, path, json=body)
         if needs is not ADMIN and role is None:
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), (method, path, answer.text)

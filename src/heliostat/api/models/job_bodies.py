@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import orjson
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from heliostat.domain.job_validation import (
     MAX_DEADLINE,
@@ -24,7 +24,8 @@ Count = Annotated[int, Field(ge=0, le=MAX_RETRIES)]
 Amount = Annotated[float, Field(ge=0, lt=2**53)]
 
 
-def _storable(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+def _storable(value: dict[str, Any]) -> dict[str, Any]:
+    """``Any``: it is JSON."""
     try:
         orjson.dumps(value)
     except orjson.JSONEncodeError as error:
@@ -89,7 +90,7 @@ class NewJob(Body):
         default=None,
         description="The cluster to make for the job. With neither this nor `cluster`, one of defaults is made.",
     )
-    runtime_env: Annotated[dict[Text, JsonValue], AfterValidator(_storable)] = Field(
+    runtime_env: Annotated[dict[Text, Any], AfterValidator(_storable)] = Field(
         default_factory=dict,
         description="Ray's runtime environment. Kept encrypted; lists and viewers see no values.",
         examples=[{"pip": ["requests"], "env_vars": {"MODE": "test"}}],
