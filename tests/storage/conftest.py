@@ -34,7 +34,7 @@ def s3_options() -> Iterator[dict[str, Any]]:
 Make = Callable[[], Storage]
 
 
-@pytest.fixture(params=["folder", "memory", "files", "s3"])
+@pytest.fixture(params=["folder", "memory", "files", pytest.param("s3", marks=pytest.mark.slow)])
 async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Make]:
     """Opens the storage under test; once more what a restarted server opens."""
     opened: list[Storage] = []

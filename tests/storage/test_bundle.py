@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from heliostat.storage.bundle import bundle, check_zip
@@ -231,6 +231,7 @@ def test_an_encrypted_zip(tmp_path: Path) -> None:
     refused(source, "encrypted")
 
 
+@settings(deadline=None)
 @example([], 10_000)
 @given(
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=6), st.integers(0, 800) | st.just(10_000)

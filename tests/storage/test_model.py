@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heliostat.domain.errors import Unavailable
@@ -62,6 +62,7 @@ async def check(storage: Storage, model: bytes) -> None:
         assert await storage.read(KEY, offset, 10) == model[offset : offset + 10]
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_objects(steps: list[tuple[float, bytes, bool, tuple[int, bool] | None]]) -> None:
     url = f"memory://{uuid.uuid4().hex}"
@@ -98,6 +99,7 @@ def test_objects(steps: list[tuple[float, bytes, bool, tuple[int, bool] | None]]
     asyncio.run(run())
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_a_folder(steps: list[tuple[float, bytes, bool, tuple[int, bool] | None]]) -> None:
     async def run(folder: Path) -> None:
