@@ -82,6 +82,19 @@ def test_a_second_shim_for_the_same_node_changes_nothing(pair: Instance) -> None
     assert "another shim" in Path(worker.directory, "shim.log").read_text()
 
 
+def test_when_a_shim_was_killed_the_engine_can_tell_the_cluster(pair: Instance) -> None:
+    worker = pair.spec("worker")
+    pid = pair.start(worker)
+    pair.wait_registered(worker)
+    node = pair.status(worker).ray_node_id
+    os.kill(pid, signal.SIGKILL)
+    assert processes.kill_node(worker.node, pid) == set()
+    request = {"gcs_address": f"127.0.0.1:{pair.gcs_port}", "ray_node_id": node, "token_path": worker.token_path}
+    obituary = pair.zygote.ask(op="mourn", reason="It was killed.", **request)["pid"]
+    until(lambda: dead_in_gcs(pair, node), "the cluster knows", 3)
+    until(lambda: start_ticks(obituary) is None, "end of the process that told it", 3)
+
+
 def test_the_zygote_may_die(pair: Instance) -> None:
     pair.zygote.process.kill()
     pair.zygote.process.wait()
@@ -98,19 +111,6 @@ def test_when_the_raylet_dies_the_shim_ends_the_node_and_says_why(pair: Instance
     ended = pair.wait_exited(worker)
     assert ended.exit_reason.startswith("The node's raylet was killed by signal 9.")
     assert pair.pids(worker) == set()
-
-
-def test_when_a_shim_was_killed_the_engine_can_tell_the_cluster(pair: Instance) -> None:
-    worker = pair.spec("worker")
-    pid = pair.start(worker)
-    pair.wait_registered(worker)
-    node = pair.status(worker).ray_node_id
-    os.kill(pid, signal.SIGKILL)
-    assert processes.kill_node(worker.node, pid) == set()
-    request = {"gcs_address": f"127.0.0.1:{pair.gcs_port}", "ray_node_id": node, "token_path": worker.token_path}
-    obituary = pair.zygote.ask(op="mourn", reason="It was killed.", **request)["pid"]
-    until(lambda: dead_in_gcs(pair, node), "the cluster knows", 3)
-    until(lambda: start_ticks(obituary) is None, "end of the process that told it", 3)
 
 
 def test_when_the_gcs_dies_the_shim_ends_the_head_with_all_that_jobs_started(pair: Instance) -> None:
