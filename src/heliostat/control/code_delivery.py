@@ -76,6 +76,7 @@ class CodeDelivery:
                 with self._folder() as folder:
                     path = await self._package(job.workspace, prepared.package, folder)
                     await self._ray.put_package(head, name, path)
+                await self._ray.has_package(head, name)  # a head keeps for ten minutes what it was asked for
             working_dir = f"gcs://{name}"
         wanted = job.spec.resources
         return RaySubmission(

@@ -60,6 +60,9 @@ class _CrashingStore:
         self._store = store
         self._points = points
 
+    def derived_key(self, purpose: str) -> bytes:
+        return self._store.derived_key(purpose)
+
     async def read(self, work: Callable[[Transaction], T]) -> T:
         self._points.hit("read")
         return await self._store.read(work)
