@@ -12,12 +12,15 @@ import os
 import subprocess
 import sysconfig
 import tempfile
+import zipfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import trustme
 
+from heliostat.engines.simulated import World
 from heliostat.testing.harness import HarnessServer, threaded
 from tests.postgres import PostgresServer, postgres_server  # noqa: F401 - a fixture
 
@@ -28,6 +31,22 @@ CACHE = HERE.parents[2] / ".cache" / "emr-sdk"
 UV = Path(sysconfig.get_path("scripts")) / "uv"
 UNLIMITED = "[emr]\nreads_per_second = 0\nwrites_per_second = 0\n"
 VOLUMES = '[[volumes]]\nid = "vol-1234567890"\npath = "/tmp"\n'
+
+
+def world() -> World:
+    """One whose nodes and jobs have the time that the server has."""
+    return World(clock=lambda: datetime.now(UTC))
+
+
+def configure(home: Path) -> None:
+    """A server without rate limits, with one volume, that takes the code of jobs from its folder ``code``."""
+    code = home / "code"
+    code.mkdir()
+    with zipfile.ZipFile(code / "job.zip", "w") as archive:
+        archive.writestr("main.py", "print('hello')\n")
+    (code / "a.json").write_text("{}")
+    (code / "requirements.txt").write_text("six\n")
+    (home / "config.toml").write_text(UNLIMITED + f"[jobs]\ncode_folders = ['{code}']\n" + VOLUMES)
 
 
 @pytest.fixture(scope="session")
@@ -58,13 +77,13 @@ def driver(sdk_python: Path) -> Iterator[Driver]:
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HarnessServer]:
     """A server without rate limits, with one volume, on the simulated engine; on both databases."""
     home = tmp_path_factory.mktemp("emr")
-    (home / "config.toml").write_text(UNLIMITED + VOLUMES)
+    configure(home)
     database = None
     if request.param == "postgresql":
         postgres: PostgresServer = request.getfixturevalue("postgres_server")
         postgres.execute("create database emr")
         database = postgres.url("emr")
-    with threaded(home, database_url=database) as up:
+    with threaded(home, database_url=database, world=world()) as up:
         yield up
 
 
@@ -88,9 +107,9 @@ def tls_server(
 ) -> Iterator[HarnessServer]:
     """The same over https."""
     home = tmp_path_factory.mktemp("emr-tls")
-    (home / "config.toml").write_text(UNLIMITED + VOLUMES)
+    configure(home)
     _, certificate, key = private_ca
-    with threaded(home, tls_cert=certificate, tls_key=key) as up:
+    with threaded(home, tls_cert=certificate, tls_key=key, world=world()) as up:
         yield up
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import ssl
 import subprocess
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -135,6 +138,18 @@ class Sdk:
         """The cluster once it is in one of these states."""
         return until(lambda: self.get(cluster), lambda body: body["state"] in wanted)
 
+    def submit(self, entrypoint: str, **fields: Any) -> str:
+        """A job on a cluster of its own, or as ``fields`` say; its id."""
+        where: Json = {} if "clusterId" in fields else {"headSpec": HEAD}
+        return str(self("SubmitRayJob", entrypoint=entrypoint, **where | fields)["submissionId"])
+
+    def job(self, job: str) -> Any:
+        return self("GetRayJob", job)
+
+    def status(self, job: str, *wanted: str, seconds: float = DEADLINE_SECONDS) -> Any:
+        """The job once it has one of these statuses."""
+        return until(lambda: self.job(job), lambda body: body["status"] in wanted, seconds)
+
     def remove(self, cluster: str) -> None:
         self("StopRayCluster", cluster)
         self.state(cluster, "Stopped")
@@ -146,6 +161,18 @@ class Sdk:
 
 HEAD: Json = {"queueName": "root_queue", "cpu": "1", "memory": "1Gi"}
 WORKER: Json = {"groupName": "g1", "replica": 1, "queueName": "root_queue", "cpu": "1", "memory": "1Gi"}
+
+
+def fetch(url: str, ca: Path | None = None, **headers: str) -> tuple[int, str, bytes]:
+    """Status, content type and body of a plain GET, as any program would do it: no signature, no token."""
+    trust = ssl.create_default_context(cafile=ca) if ca else None
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust))
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        with direct.open(request, timeout=10) as response:
+            return response.status, response.headers["content-type"], response.read()
+    except urllib.error.HTTPError as refused:
+        return refused.code, refused.headers["content-type"], refused.read()
 
 
 def until(look: Callable[[], Any], good: Callable[[Any], bool], seconds: float = DEADLINE_SECONDS) -> Any:
