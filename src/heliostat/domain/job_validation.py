@@ -25,6 +25,8 @@ MAX_DEADLINE = timedelta(days=365)
 MAX_TTL = timedelta(days=30)
 MAX_RETRIES = 100
 MAX_FILES = 100
+MAX_DEPTH = 64
+"""Of objects and lists within each other in a runtime environment."""
 _PACKAGE = re.compile(re.escape(PACKAGE) + r"[0-9a-f]{64}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -37,6 +39,7 @@ def check_job(spec: JobSpec) -> None:
 
 def job_errors(spec: JobSpec) -> Iterator[InvalidSpec]:
     """Every error of a job's own fields."""
+    yield from _texts(spec)
     if not spec.entrypoint.strip():
         yield MissingField("entrypoint", "is required: the shell command to run, as in 'python main.py'")
     elif len(spec.entrypoint.encode(errors="replace")) > MAX_ENTRYPOINT_BYTES:
@@ -59,7 +62,56 @@ def job_errors(spec: JobSpec) -> Iterator[InvalidSpec]:
     yield from _retries(spec.retries)
 
 
+def _texts(spec: JobSpec) -> Iterator[InvalidSpec]:
+    """Text that no encoding can carry: half of a surrogate pair, which JSON can spell."""
+    code = spec.code
+    texts = {"entrypoint": spec.entrypoint, "name": spec.name, "working_dir": code.working_dir or ""}
+    texts |= {f"files[{index}]": url for index, url in enumerate(code.files)}
+    texts |= {"requirements": code.requirements or "", "resources.custom": "".join(spec.resources.custom)}
+    for path, pairs in (("metadata", spec.metadata), ("tags", spec.tags)):
+        texts[path] = "".join(str(part) for pair in pairs.items() for part in pair)
+    for path, text in texts.items():
+        if not _unicode(text):
+            yield InvalidSpec(path, "is not valid Unicode; write it without lone surrogates")
+
+
+def _unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _not_json(value: Any, path: str, depth: int = 0) -> InvalidSpec | None:  # JSON, if it is
+    """The first thing in a value that cannot be kept as JSON."""
+    if isinstance(value, Mapping | list | tuple) and depth >= MAX_DEPTH:
+        return InvalidSpec("runtime_env", f"has more than {MAX_DEPTH} objects and lists within each other")
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if not isinstance(key, str) or not _unicode(key):
+                return InvalidSpec(path, "has a name that is not valid Unicode text")
+            if error := _not_json(inner, f"{path}.{key}", depth + 1):
+                return error
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            if error := _not_json(inner, f"{path}[{index}]", depth + 1):
+                return error
+    elif isinstance(value, str):
+        return None if _unicode(value) else InvalidSpec(path, "is not valid Unicode; write it without lone surrogates")
+    elif isinstance(value, float):
+        return None if math.isfinite(value) else InvalidSpec(path, "must be a finite number")
+    elif isinstance(value, int):
+        return None if -(2**63) <= value < 2**64 else InvalidSpec(path, "must be a number of at most 64 bits")
+    elif value is not None:
+        return InvalidSpec(path, "must be JSON")
+    return None
+
+
 def _runtime_env(runtime_env: Mapping[str, Any]) -> Iterator[InvalidSpec]:
+    if error := _not_json(runtime_env, "runtime_env"):
+        yield error
+        return
     variables = runtime_env.get("env_vars", {})
     if not isinstance(variables, Mapping):
         yield InvalidSpec("runtime_env.env_vars", "must be an object of names and values")
@@ -68,7 +120,7 @@ def _runtime_env(runtime_env: Mapping[str, Any]) -> Iterator[InvalidSpec]:
         if not _VARIABLE.fullmatch(str(name)):
             yield InvalidSpec("runtime_env.env_vars", f"{name!r} is not a name of an environment variable")
         elif not isinstance(value, str):
-            yield InvalidSpec(f"runtime_env.env_vars.{name}", f'must be text; quote it: "{value}"')
+            yield InvalidSpec(f"runtime_env.env_vars.{name}", "must be text; put it in quotes")
         elif "\0" in value:
             yield InvalidSpec(f"runtime_env.env_vars.{name}", "must not hold a NUL character")
     size = len(str(runtime_env).encode(errors="replace"))
@@ -118,7 +170,7 @@ def _tags(tags: Mapping[str, str]) -> Iterator[InvalidSpec]:
 def _resources(spec: JobSpec) -> Iterator[InvalidSpec]:
     given = spec.resources
     for name, amount in (("cpus", given.cpus), ("gpus", given.gpus), ("memory", given.memory)):
-        if amount is not None and not (math.isfinite(amount) and 0 <= amount < 2**53):
+        if amount is not None and not 0 <= amount < 2**53:
             yield InvalidSpec(f"resources.{name}", "must be a number that is not negative")
     for key, amount in given.custom.items():
         if not key:
@@ -126,7 +178,7 @@ def _resources(spec: JobSpec) -> Iterator[InvalidSpec]:
         elif key in ("CPU", "GPU", "memory", "object_store_memory"):
             own = {"CPU": "cpus", "GPU": "gpus"}.get(key, "memory")
             yield InvalidSpec(f"resources.custom.{key}", f"is no custom resource; use {own}")
-        elif not (math.isfinite(amount) and 0 <= amount < 2**53):
+        elif not 0 <= amount < 2**53:
             yield InvalidSpec(f"resources.custom.{key}", "must be a number that is not negative")
 
 

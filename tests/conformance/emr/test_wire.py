@@ -185,7 +185,7 @@ class TestPathsAndMethods:
             "/api/v1/workspaces/queues",
             "/api/v1/workspaces/w/rayCluster/c/restart",
             "/api/v1/workspaces/w/raycluster",
-            "/api/interactive/v1/workspace/w/ray/rj-1/logs",
+            "/api/interactive/v1/workspace/w/ray/rj-1/files",
             "/api/interactive/v1/workspaces/w/ray/rj-1/logs",
         ],
     )

@@ -343,6 +343,16 @@ def test_needed_fields(stage: Stage, fields: dict[str, object], path: str) -> No
     assert answer["Message"].startswith(f"{path}: ")
 
 
+def test_no_value_of_a_variable_is_in_an_error(stage: Stage) -> None:
+    for text in (
+        '{"env_vars": {"PIN": 48151623}}',
+        '{"env_vars": {"PIN": 48151623}',
+        '{"env_vars": {"PIN": "48151623\\u0000"}}',
+    ):
+        status, answer = stage.run(stage.door.post(stage.door.jobs, SMALL | {"runtimeEnvJson": text}))
+        assert status == 400 and "48151623" not in json.dumps(answer)
+
+
 async def test_a_bad_body_leaves_nothing(door: Door) -> None:
     assert (await door.post(door.jobs, SMALL | {"workingDir": "refused://x"}))[0] == 400
     assert (await door.ask(door.jobs))[1] | {"requestId": ""} == {"requestId": "", "totalCount": 0, "rayJobs": []}
