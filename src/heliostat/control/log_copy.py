@@ -44,6 +44,7 @@ class CopyTools:
     storage: Storage
     growth: Growth
     clock: Clock
+    piece_bytes: int = PIECE_BYTES
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PIECES))
 
     async def row(self, owner: str, name: str) -> LogFile | None:
@@ -105,7 +106,9 @@ class LogCopy:
         """Bring the next piece home. Says how many bytes of the source were taken: 0 at its present end or at the place
         ``until``; None when the source is gone."""
         async with self._tools.turns:
-            wanted = PIECE_BYTES if until is None else min(PIECE_BYTES, until - self._place)
+            wanted = self._tools.piece_bytes
+            if until is not None:
+                wanted = min(wanted, until - self._place)
             if wanted <= 0:
                 return 0
             data = await self._tools.engine.read_log(self._instance, self._source, self._place, wanted)

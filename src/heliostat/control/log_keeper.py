@@ -54,6 +54,8 @@ class LogSettings:
     first_retry: timedelta = timedelta(milliseconds=500)
     """After a failure; doubles up to ``last_retry``."""
     last_retry: timedelta = timedelta(seconds=15)
+    piece_bytes: int = PIECE_BYTES
+    """What is copied of one file before others have their turn."""
     node_logs: NodeLogLimits = NodeLogLimits()
 
 
@@ -126,7 +128,7 @@ class LogKeeper:
         clock: Clock,
         settings: LogSettings = LogSettings(),
     ) -> None:
-        self._tools = CopyTools(store, engine, storage, growth, clock)
+        self._tools = CopyTools(store, engine, storage, growth, clock, settings.piece_bytes)
         self._settings = settings
         self._followers: dict[str, _Follower] = {}
         """By submission id."""
@@ -206,7 +208,7 @@ class LogKeeper:
             elif pace.check_is_due() and not await self._wanted(job.id, attempt):
                 return True
             # A whole piece: there may be more. All others have their turn before the next.
-            await asyncio.sleep(0 if taken == PIECE_BYTES else self._settings.poll.total_seconds())
+            await asyncio.sleep(0 if taken == self._tools.piece_bytes else self._settings.poll.total_seconds())
         return True
 
     async def _wanted(self, id: JobId, attempt: Attempt) -> bool:
