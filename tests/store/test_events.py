@@ -6,7 +6,7 @@ import asyncio
 import threading
 from dataclasses import replace
 
-from heliostat.domain.ids import new_cluster_id, new_instance_id
+from heliostat.domain.ids import new_cluster_id, new_instance_id, new_job_id
 from heliostat.domain.records import Event
 from heliostat.store import Store, Transaction
 
@@ -15,7 +15,7 @@ from .samples import AWAY, HOME, a_cluster, an_event, make_workspaces
 
 async def test_comes_back_as_it_was_written(store: Store) -> None:
     cluster = new_cluster_id()
-    event = replace(an_event(cluster, key="start-1"), instance=new_instance_id(cluster))
+    event = replace(an_event(cluster, key="start-1", job=new_job_id()), instance=new_instance_id(cluster))
     assert await store.write(lambda tx: tx.events.add(event))
     (stored,) = await store.read(lambda tx: tx.events.page(cluster, limit=10))
     assert stored.id > 0
@@ -50,6 +50,28 @@ async def test_pages(store: Store) -> None:
     assert reasons(await store.read(lambda tx: tx.events.page(two, limit=9, after=ids[3], before=ids[9]))) == [5, 7]
     assert reasons(await store.read(lambda tx: tx.events.of_workspace(HOME, limit=3, after=ids[5]))) == [6, 7, 8]
     assert await store.read(lambda tx: tx.events.page(one, limit=3, after=ids[9])) == []
+
+
+async def test_those_of_a_job_are_also_their_clusters(store: Store) -> None:
+    cluster, one, two = new_cluster_id(), new_job_id(), new_job_id()
+    for number, job in enumerate([None, one, two, one, one]):
+        event = an_event(cluster, f"Fact{number}", job=job)
+        await store.write(lambda tx, event=event: tx.events.add(event))
+    await store.write(lambda tx: tx.events.add(an_event(new_cluster_id(), "Fact9", job=one)))
+
+    def reasons(events: list[Event]) -> list[int]:
+        return [int(event.reason.removeprefix("Fact")) for event in events]
+
+    ids = {
+        int(row.reason.removeprefix("Fact")): row.id
+        for row in await store.read(lambda tx: tx.events.of_workspace(HOME, limit=99))
+    }
+    assert reasons(await store.read(lambda tx: tx.events.page(cluster, limit=9))) == [4, 3, 2, 1, 0]
+    assert reasons(await store.read(lambda tx: tx.events.of_job(one, limit=9))) == [9, 4, 3, 1]
+    assert reasons(await store.read(lambda tx: tx.events.of_job(one, limit=2, before=ids[9]))) == [4, 3]
+    assert reasons(await store.read(lambda tx: tx.events.of_job(one, limit=2, after=ids[1]))) == [3, 4]
+    assert reasons(await store.read(lambda tx: tx.events.of_job(two, limit=9))) == [2]
+    assert await store.read(lambda tx: tx.events.of_job(new_job_id(), limit=9)) == []
 
 
 async def test_they_outlive_their_cluster(store: Store) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 from heliostat.domain.errors import NotReady
 from heliostat.store import Store, StoreSettings
@@ -18,7 +20,7 @@ from heliostat.store.database import database
 from heliostat.store.migrate import HEAD, MIGRATIONS, migrate
 from heliostat.store.schema import metadata
 
-from .samples import HOME, make_workspaces
+from .samples import HOME, NOW, a_cluster, a_job, an_event, an_instance, make_workspaces, seen
 
 
 def definitions(connection: Connection) -> set[str]:
@@ -55,6 +57,71 @@ def test_head_is_the_newest_revision() -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
+
+
+async def test_what_an_earlier_heliostat_has_stored_is_there_after_the_upgrade(settings: StoreSettings) -> None:
+    """A database of revision 0001, with clusters, runs and events in it."""
+    cluster = replace(a_cluster(), started_at=NOW)
+    instance = replace(seen(an_instance(cluster)), ended_at=NOW)
+    cluster = replace(cluster, instance=instance.id)
+    event = an_event(cluster.id, key="start-1")
+    store = await Store.open(settings)
+    await make_workspaces(store)
+    await store.write(lambda tx: (tx.clusters.add(cluster), tx.instances.add(instance), tx.events.add(event)))
+    await store.close()
+    with database(settings).migrating() as connection:
+        newest = rows(connection)
+        put_back_to_0001(connection)
+        old = rows(connection)
+    assert "jobs" not in old and "logs_kept" not in old["instances"][0] and len(old["events"]) == 1
+
+    store = await Store.open(settings)
+    try:
+        assert await store.read(lambda tx: tx.clusters.get_with_instance(HOME, cluster.id)) == (cluster, instance)
+        (kept,) = await store.read(lambda tx: tx.events.page(cluster.id, limit=9))
+        assert replace(kept, id=0) == event
+        job = a_job()
+        await store.write(lambda tx: (tx.jobs.add(job), tx.events.add(an_event(cluster.id, job=job.id))))
+        assert await store.read(lambda tx: tx.jobs.page(HOME, limit=9)) == [job]
+        assert [row.id > kept.id for row in await store.read(lambda tx: tx.events.of_job(job.id, limit=9))] == [True]
+        await store.write(lambda tx: tx.jobs.remove(job.id))
+    finally:
+        await store.close()
+    with database(settings).migrating() as connection:
+        assert rows(connection) | {"events": newest["events"]} == newest
+
+
+def put_back_to_0001(connection: Connection) -> None:
+    """The same rows in the tables as revision 0001 makes them."""
+    kept = rows(connection)
+    metadata.drop_all(connection)
+    connection.execute(text("DROP TABLE alembic_version"))
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "0001")
+    tables = inspect(connection)
+    for table in metadata.sorted_tables:
+        if not tables.has_table(table.name):
+            continue
+        columns = [column["name"] for column in tables.get_columns(table.name)]
+        places = ", ".join(f":{name}" for name in columns)
+        for row in kept[table.name]:
+            values = {name: row[name] for name in columns}
+            names = ", ".join(f'"{name}"' for name in columns)
+            connection.execute(text(f'INSERT INTO "{table.name}" ({names}) VALUES ({places})'), values)
+        if connection.dialect.name == "postgresql" and table.name == "events":
+            connection.execute(text("SELECT setval(pg_get_serial_sequence('events', 'id'), 1000)"))
+
+
+def rows(connection: Connection) -> dict[str, list[dict[str, object]]]:
+    """All that is in the database."""
+    tables = inspect(connection)
+    return {
+        table.name: [dict(row) for row in connection.execute(text(f'SELECT * FROM "{table.name}"')).mappings()]
+        for table in metadata.sorted_tables
+        if tables.has_table(table.name)
+    }
 
 
 async def test_opening_again_keeps_what_is_there(settings: StoreSettings) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from .ids import ClusterId, InstanceId, JobId, PrincipalId, WorkspaceId
@@ -17,6 +17,8 @@ from .spec import ClusterSpec
 
 PACKAGE = "package://"
 """Scheme of a working directory that was uploaded: followed by the SHA-256 of the zip in hex."""
+EXPIRED = datetime(1970, 1, 1, tzinfo=UTC)
+"""The time of log files whose owner was deleted: retention takes them next."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,13 @@ class EntrypointResources:
 
 @dataclass(frozen=True)
 class Code:
-    """Where the files of a job come from; all URLs."""
+    """Where the files of a job come from; all URLs, which may hold what opens them, so that none is shown in a repr."""
 
-    working_dir: str | None = None
+    working_dir: str | None = field(default=None, repr=False)
     """A zip: ``package://<sha256>``, or ``https``, ``file``, ``s3``, ``gs``, ``oss``."""
-    files: tuple[str, ...] = ()
+    files: tuple[str, ...] = field(default=(), repr=False)
     """Single files that are laid into the working directory."""
-    requirements: str | None = None
+    requirements: str | None = field(default=None, repr=False)
     """A requirements file whose lines are installed by pip."""
 
     @property
@@ -156,8 +158,8 @@ class Prepared:
 
     package: str | None = None
     """SHA-256 of the zip that becomes its working directory; None = it has none."""
-    requirements: tuple[str, ...] = ()
-    """Lines for pip."""
+    requirements: tuple[str, ...] = field(default=(), repr=False)
+    """Lines for pip. May hold secrets, in URLs of packages and indexes."""
 
 
 @dataclass(frozen=True)
@@ -233,6 +235,11 @@ class LogFile:
     complete: bool = False
     note: str = ""
     """What is missing, e.g. that only the end was kept."""
+
+    @property
+    def expired(self) -> bool:
+        """What it belongs to was deleted: it waits for its removal, and nobody is shown it any more."""
+        return self.modified_at == EXPIRED
 
     @property
     def key(self) -> str:

@@ -64,7 +64,8 @@ class FaultTolerance:
     """Where the head keeps its state so that a new head can take over (EMR's ``gftConfig``)."""
 
     enabled: bool = False
-    redis_url: str = ""
+    redis_url: str = field(default="", repr=False)
+    """May hold a password."""
     redis_username: str = ""
     redis_password: Secret | None = None
 

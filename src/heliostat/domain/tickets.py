@@ -36,9 +36,9 @@ def issue(ticket: Ticket, key: bytes) -> str:
 def redeem(text: str, key: bytes, now: datetime) -> Ticket | None:
     """What a genuine ticket that has not expired names; None for any other text."""
     body, _, signature = text.partition(".")
-    if not hmac.compare_digest(signature.encode(), _signature(body, key).encode()):
-        return None
     try:
+        if not hmac.compare_digest(signature.encode(), _signature(body, key).encode()):
+            return None
         expiry, workspace, owner, name = _decode(body).decode().split("\n", 3)
         ticket = Ticket(WorkspaceId(workspace), owner, name, datetime.fromtimestamp(int(expiry), UTC))
     except (ValueError, binascii.Error, OverflowError):

@@ -13,7 +13,7 @@ from heliostat.domain.ids import ClusterId, JobId, WorkspaceId, new_cluster_id, 
 from heliostat.domain.installation import Installation
 from heliostat.domain.job_states import JobClusterState, JobGoal, JobStatus
 from heliostat.domain.job_validation import check_job
-from heliostat.domain.jobs import PACKAGE, Code, EntrypointResources, Job, JobSpec, Retries, Usage
+from heliostat.domain.jobs import PACKAGE, Code, EntrypointResources, Job, JobSpec, Prepared, Retries, Usage
 from heliostat.domain.records import Cluster, Event, Instance, Role
 from heliostat.domain.spec import MASK, ClusterSpec, masked
 from heliostat.domain.states import State, Wanted
@@ -57,7 +57,7 @@ class JobView:
     """A job as a reader sees it, with what it runs on while that exists."""
 
     job: Job
-    """Masked for those who may not run code."""
+    """Masked for those who may not run code, as are the specs of the other two."""
     cluster: Cluster | None
     instance: Instance | None
     """The cluster's present run, if it is the one of the job's last attempt or of its temporary cluster."""
@@ -104,8 +104,7 @@ class JobService:
         """
         id = new_job_id()
         made_for = new_cluster_id()
-        wish = _with_code(wish)
-        self._check_sources(wish.code)
+        wish, mistake = self._with_sources(wish)
         problem = await self._release_problem(wish.cluster_spec)
 
         def work(tx: Transaction) -> tuple[Job, bool]:
@@ -117,7 +116,9 @@ class JobService:
                 )
                 if made is not None:
                     return self._made_before(tx, workspace, made, wish), False
-            spec = self._spec(tx, workspace, id, wish, accept_starting)
+            if mistake is not None:
+                raise mistake
+            spec, cluster_state = self._spec(tx, workspace, id, wish, accept_starting)
             check_job(spec)
             self._claim_package(tx, workspace, spec.code, now)
             if problem is not None:
@@ -125,12 +126,10 @@ class JobService:
             principal = caller.principal
             job = Job(
                 id=id, workspace=workspace, spec=spec, status=JobStatus.SUBMITTED, message="accepted", goal=JobGoal.RUN,
-                cluster=wish.cluster or made_for, cluster_state=JobClusterState.SUBMITTED, creator=principal.id,
-                creator_name=principal.name, submitted_at=now,
+                cluster=wish.cluster or made_for, cluster_state=cluster_state, creator=principal.id, creator_name=principal.name,
+                submitted_at=now,
             )  # fmt: skip
-            if wish.cluster is not None:
-                job = replace(job, cluster_state=JobClusterState.RUNNING)
-            else:
+            if wish.cluster is None:
                 self._add_cluster(tx, job, made_for, now)
             tx.jobs.add(job)
             where = f"on cluster {wish.cluster}" if wish.cluster else "on a cluster of its own"
@@ -267,21 +266,26 @@ class JobService:
 
     def _spec(
         self, tx: Transaction, workspace: WorkspaceId, id: JobId, wish: JobWish, accept_starting: bool
-    ) -> JobSpec:
+    ) -> tuple[JobSpec, JobClusterState]:
+        """What is stored, and how far its cluster is (EMR contract, section 7.3)."""
+        cluster_state = JobClusterState.SUBMITTED
         if wish.cluster is not None:
             if wish.cluster_spec is not None:
                 raise InvalidSpec("cluster_spec", "cannot be given together with an existing cluster")
-            cluster_spec = _usable(tx, workspace, wish.cluster, accept_starting).spec
+            record = _usable(tx, workspace, wish.cluster, accept_starting)
+            cluster_spec = record.spec
+            cluster_state = JobClusterState.RUNNING if record.state is State.RUNNING else JobClusterState.PENDING
         elif wish.cluster_spec is None:
             raise InvalidSpec("cluster", "name a cluster, or define one for the job")
         else:
             cluster_spec = self._checked(tx, workspace, replace(wish.cluster_spec, name=id))
-        return JobSpec(
+        spec = JobSpec(
             name=wish.name if wish.name is not None else id, entrypoint=wish.entrypoint, cluster_spec=cluster_spec,
             cluster=wish.cluster, runtime_env=wish.runtime_env, code=wish.code, metadata=wish.metadata, tags=wish.tags,
             resources=wish.resources, deadline=wish.deadline, retries=wish.retries,
             shutdown_after_finish=wish.shutdown_after_finish, ttl=wish.ttl, extras=wish.extras,
         )  # fmt: skip
+        return spec, cluster_state
 
     def _checked(self, tx: Transaction, workspace: WorkspaceId, spec: ClusterSpec) -> ClusterSpec:
         """A definition that can be run. Raises InvalidSpec with paths below ``cluster_spec``."""
@@ -329,6 +333,18 @@ class JobService:
                 "working_dir", "this package was not uploaded to this workspace, or is gone; upload it again"
             )
 
+    def _with_sources(self, wish: JobWish) -> tuple[JobWish, InvalidSpec | None]:
+        """The wish with the working directory in its place, and what is wrong with where its code comes from.
+
+        That is told to those who may submit jobs: strangers could learn from it which folders the operator allows.
+        """
+        try:
+            wish = _with_code(wish)
+            self._check_sources(wish.code)
+        except InvalidSpec as error:
+            return wish, error
+        return wish, None
+
     def _check_sources(self, code: Code) -> None:
         """Raises InvalidSpec for a URL that could never be fetched here."""
         if code.working_dir is not None and not code.working_dir.startswith(PACKAGE):
@@ -361,16 +377,17 @@ class JobService:
     def _view(self, caller: Caller, job: Job, cluster: Cluster | None, instance: Instance | None) -> JobView:
         usage = usage_of_job(job, instance, self._clock.now(), self._installation.gpus)
         if not caller.may(job.workspace, Role.EDITOR):
-            job = replace(job, spec=masked_job(job.spec))
+            job = replace(job, spec=masked_job(job.spec), prepared=job.prepared and _masked_code(job.prepared))
+            cluster = cluster and replace(cluster, spec=masked(cluster.spec))
+            instance = instance and replace(instance, spec=masked(instance.spec))
         return JobView(job, cluster, instance, usage)
 
 
 def masked_job(spec: JobSpec) -> JobSpec:
     """The spec for those who may not run code: values that may be secrets are hidden, names stay."""
-    variables = spec.runtime_env.get("env_vars") or {}
-    runtime_env = dict.fromkeys(spec.runtime_env, MASK) | (
-        {"env_vars": dict.fromkeys(variables, MASK)} if variables else {}
-    )
+    runtime_env: dict[str, Any] = dict.fromkeys(spec.runtime_env, MASK)  # JSON
+    if "env_vars" in runtime_env:
+        runtime_env["env_vars"] = dict.fromkeys(spec.runtime_env["env_vars"], MASK)
     code = spec.code
     return replace(
         spec,
@@ -379,6 +396,10 @@ def masked_job(spec: JobSpec) -> JobSpec:
         code=Code(code.working_dir and MASK, tuple(MASK for _ in code.files), code.requirements and MASK),
         extras={},
     )
+
+
+def _masked_code(prepared: Prepared) -> Prepared:
+    return replace(prepared, requirements=tuple(MASK for _ in prepared.requirements))
 
 
 def _with_code(wish: JobWish) -> JobWish:
@@ -398,7 +419,9 @@ def _usable(tx: Transaction, workspace: WorkspaceId, cluster: ClusterId, accept_
     """An existing cluster that takes jobs now."""
     record = tx.clusters.get(workspace, cluster)
     if record is None:
-        raise NotFound("cluster", cluster)
+        error = NotFound("cluster", cluster)
+        error.path = "cluster"
+        raise error
     if record.job is not None:
         raise Conflict(f"cluster {cluster} was made for job {record.job} and goes with it; choose another cluster")
     good: Collection[State] = (State.RUNNING, State.STARTING) if accept_starting else (State.RUNNING,)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from heliostat.domain.errors import NotFound
-from heliostat.domain.ids import ClusterId, JobId, WorkspaceId
+from heliostat.domain.ids import ClusterId, InstanceId, JobId, WorkspaceId
 from heliostat.domain.jobs import Job, LogFile
 from heliostat.domain.records import Role
 from heliostat.domain.tickets import Ticket, issue, redeem
@@ -70,7 +70,7 @@ class LogService:
     async def read(self, file: LogFile, offset: int, size: int) -> bytes:
         """At most ``size`` bytes (and at most READ_BYTES) of a file that the caller was given, up to its known size."""
         wanted = min(size, READ_BYTES, file.size - offset)
-        return b"" if wanted <= 0 else await self._storage.read(file.key, offset, wanted)
+        return b"" if offset < 0 or wanted <= 0 else await self._storage.read(file.key, offset, wanted)
 
     async def wait_for_growth(self, owner: str, seconds: float) -> None:
         """Until this server has stored more of the owner's logs, or ``seconds`` have passed."""
@@ -104,17 +104,21 @@ class LogService:
 
 def _file(tx: Transaction, workspace: WorkspaceId, owner: str, name: str) -> LogFile:
     found = tx.log_files.get(owner, name)
-    if found is None or found.workspace != workspace:
+    if found is None or found.workspace != workspace or found.expired:
         raise NotFound("log", f"{owner}/{name}")
     return found
 
 
 def _files(tx: Transaction, workspace: WorkspaceId, owner: str) -> list[LogFile]:
-    rows = [row for row in tx.log_files.of(owner) if row.workspace == workspace]
-    cluster = tx.clusters.find_any(ClusterId(owner)) if not rows else None
-    if owner.startswith("ray-") and owner.count("-") == 1:
-        rows = [row for row in tx.log_files.of_runs(ClusterId(owner)) if row.workspace == workspace]
-    known = rows or tx.jobs.get(workspace, JobId(owner)) or (cluster is not None and cluster.workspace == workspace)
-    if not known:
+    of_cluster = owner.startswith("ray-") and owner.count("-") == 1
+    found = tx.log_files.of_runs(ClusterId(owner)) if of_cluster else tx.log_files.of(owner)
+    rows = [row for row in found if row.workspace == workspace and not row.expired]
+    if not rows and workspace not in _homes(tx, owner):
         raise NotFound("log owner", owner, "name a job, a cluster or one run of a cluster")
     return rows
+
+
+def _homes(tx: Transaction, owner: str) -> list[WorkspaceId]:
+    """Where an owner that has no logs is, if there is one with the id."""
+    found = (tx.jobs.find(JobId(owner)), tx.clusters.find_any(ClusterId(owner)), tx.instances.get(InstanceId(owner)))
+    return [row.workspace for row in found if row is not None]

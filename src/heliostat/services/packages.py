@@ -10,10 +10,12 @@ import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from heliostat.domain.errors import InvalidRequest
+from heliostat.domain.errors import InvalidRequest, Retry, Unavailable
 from heliostat.domain.ids import WorkspaceId
 from heliostat.domain.records import Role
 from heliostat.storage import Storage
+from heliostat.storage.bundle import check_zip
+from heliostat.storage.fetch import CodeUnavailable
 from heliostat.store import Store, Transaction
 
 from .caller import Caller, authorise
@@ -44,7 +46,8 @@ class PackageService:
         return await self._store.write(work)
 
     async def put(self, caller: Caller, workspace: WorkspaceId, sha256: str, pieces: AsyncIterator[bytes]) -> int:
-        """Store a package; its size in bytes. Raises InvalidRequest when it is too large or is not what it says it is."""
+        """Store a package; its size in bytes. Raises InvalidRequest when it is too large, is not what it says it is, or
+        could not become a working directory."""
         _check(sha256)
         await self._store.read(lambda tx: authorise(tx, caller, workspace, Role.EDITOR, "upload code"))
         self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -65,6 +68,12 @@ class PackageService:
                 raise InvalidRequest("is not what arrived: its SHA-256 is another one; upload it again", path="package")
             if not await asyncio.to_thread(zipfile.is_zipfile, file.name):
                 raise InvalidRequest("is not a zip", path="package")
+            try:
+                await asyncio.to_thread(check_zip, Path(file.name))
+            except CodeUnavailable as error:
+                if error.retry is Retry.LATER:
+                    raise Unavailable(error.message) from error
+                raise InvalidRequest(error.message, path="package") from error
             await self._storage.put_file(package_key(workspace, sha256), Path(file.name))
 
         def work(tx: Transaction) -> None:

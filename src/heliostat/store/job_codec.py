@@ -1,12 +1,13 @@
 """Jobs as versioned JSON documents: what was asked for, and what has come of it.
 
 The definition of the cluster is kept as clusters keep theirs (:mod:`codec`). Whatever else may hold a user's secret is in
-one sealed part: the runtime environment, the URLs of the code, the fields that only one dialect knows. Metadata and
-tags are shown to every reader of a job and are not sealed.
+one sealed part: the runtime environment, the URLs of the code, the fields that only one dialect knows; and the lines for
+pip that were read from one of those URLs. Metadata and tags are shown to every reader of a job and are not sealed.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -79,10 +80,10 @@ def decode_job_spec(text: str, sealer: Sealer, owner: JobId) -> JobSpec:
     )
 
 
-def encode_life(job: Job) -> str:
+def encode_life(job: Job, sealer: Sealer) -> str:
     """Everything of a job that changes and is no column."""
     prepared = job.prepared
-    return dump(
+    return _dump_leniently(
         {
             "v": VERSION,
             "message": job.message,
@@ -91,7 +92,7 @@ def encode_life(job: Job) -> str:
             "started_at": _number(job.started_at),
             "attempts": [_attempt(row) for row in job.attempts],
             "not_before": _number(job.not_before),
-            "prepared": None if prepared is None else [prepared.package, prepared.requirements],
+            "prepared": None if prepared is None else [prepared.package, _sealed_lines(prepared, sealer, job.id)],
             "cause": job.cause,
             "exit_code": job.exit_code,
             "summary": None if job.summary is None else asdict(job.summary),
@@ -101,8 +102,8 @@ def encode_life(job: Job) -> str:
     )
 
 
-def decode_life(text: str) -> Json:
-    """The inverse of :func:`encode_life`: arguments of :class:`Job`."""
+def decode_life(text: str, sealer: Sealer, owner: JobId) -> Json:
+    """The inverse of :func:`encode_life`: arguments of :class:`Job`. Raises NotReady as :func:`decode_job_spec`."""
     document = _document(text)
     prepared, summary = document["prepared"], document["summary"]
     return {
@@ -112,7 +113,7 @@ def decode_life(text: str) -> Json:
         "started_at": _time(document["started_at"]),
         "attempts": tuple(_read_attempt(row) for row in document["attempts"]),
         "not_before": _time(document["not_before"]),
-        "prepared": None if prepared is None else Prepared(prepared[0], tuple(prepared[1])),
+        "prepared": None if prepared is None else Prepared(prepared[0], _lines(prepared[1], sealer, owner)),
         "cause": None if document["cause"] is None else Cause(document["cause"]),
         "exit_code": document["exit_code"],
         "summary": None if summary is None else _read_summary(summary),
@@ -141,6 +142,22 @@ def _read_summary(document: Json) -> WorkSummary:
     return WorkSummary(tasks, actors, document["truncated"])
 
 
+def _dump_leniently(document: Json) -> str:
+    """As :func:`dump`, but text of others that is not Unicode must not stop a job: it is made so with question marks."""
+    try:
+        return orjson.dumps(document).decode()
+    except orjson.JSONEncodeError:
+        return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace").decode()
+
+
+def _sealed_lines(prepared: Prepared, sealer: Sealer, owner: JobId) -> str | None:
+    return sealer.seal(dump(prepared.requirements), _lines_purpose(owner)) if prepared.requirements else None
+
+
+def _lines(sealed: str | None, sealer: Sealer, owner: JobId) -> tuple[str, ...]:
+    return () if sealed is None else tuple(orjson.loads(sealer.open_bytes(sealed, _lines_purpose(owner))))
+
+
 def _document(text: str) -> Json:
     document: Json = orjson.loads(text)
     if document["v"] != VERSION:
@@ -162,3 +179,7 @@ def _time(number: int | None) -> datetime | None:
 
 def _purpose(owner: str) -> str:
     return f"job:{owner}"
+
+
+def _lines_purpose(owner: str) -> str:
+    return f"requirements:{owner}"

@@ -155,7 +155,7 @@ class Jobs:
             submitted_at=row.submitted_at,
             ended_at=row.ended_at,
             settled=row.settled,
-            **decode_life(row.life),
+            **decode_life(row.life, self._shared.sealer, row.id),
         )
 
     def _spec(self, row: AnyRow) -> JobSpec:
@@ -174,7 +174,7 @@ class Jobs:
             "submitted_at": job.submitted_at,
             "ended_at": job.ended_at,
             "settled": job.settled,
-            "life": encode_life(job),
+            "life": encode_life(job, self._shared.sealer),
         }
 
 

@@ -263,7 +263,7 @@ jobs = Table(
 )
 _UNSETTLED = column("settled").is_(False)
 Index("ix_jobs_newest", jobs.c.workspace, jobs.c.submitted_at, jobs.c.id)
-Index("ix_jobs_name", jobs.c.workspace, jobs.c.name, jobs.c.submitted_at)
+Index("ix_jobs_name", jobs.c.workspace, jobs.c.name, jobs.c.submitted_at, jobs.c.id)
 Index("ix_jobs_unsettled", jobs.c.cluster, jobs.c.id, sqlite_where=_UNSETTLED, postgresql_where=_UNSETTLED)
 Index("ix_jobs_ended", jobs.c.ended_at)
 

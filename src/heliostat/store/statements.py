@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import islice
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func
@@ -19,6 +20,9 @@ T = TypeVar("T")
 Values = dict[str, Any]
 AnyRow = Row[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]]
+
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
+"""What both databases' ``lower`` does; Python's own changes letters that theirs leave."""
 
 
 def insert_new(connection: Connection, table: Table, values: Values) -> bool:
@@ -50,7 +54,7 @@ def changed(connection: Connection, statement: Any, values: Values | None = None
 
 def contains(column: ColumnElement[str], part: str) -> ColumnElement[bool]:
     """``part`` occurs in the text, whatever the case of ASCII letters."""
-    return func.lower(column, type_=Words()).contains(part.lower(), autoescape=True)
+    return func.lower(column, type_=Words()).contains(part.translate(_LOWER), autoescape=True)
 
 
 @cache

@@ -13,7 +13,7 @@ revision = "0002"
 down_revision = "0001"
 
 WORDS = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-UNSETTLED = {"sqlite_where": sa.text("settled IS 0"), "postgresql_where": sa.text("settled IS false")}
+UNSETTLED = sa.column("settled").is_(False)
 
 
 def upgrade() -> None:
@@ -42,8 +42,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_jobs"),
     )
     op.create_index("ix_jobs_newest", "jobs", ["workspace", "submitted_at", "id"])
-    op.create_index("ix_jobs_name", "jobs", ["workspace", "name", "submitted_at"])
-    op.create_index("ix_jobs_unsettled", "jobs", ["cluster", "id"], **UNSETTLED)
+    op.create_index("ix_jobs_name", "jobs", ["workspace", "name", "submitted_at", "id"])
+    op.create_index("ix_jobs_unsettled", "jobs", ["cluster", "id"], sqlite_where=UNSETTLED, postgresql_where=UNSETTLED)
     op.create_index("ix_jobs_ended", "jobs", ["ended_at"])
     op.create_table(
         "log_files",
