@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 from click.testing import CliRunner
 
 from heliostat.cli.main import run
@@ -61,7 +63,9 @@ def world() -> World:
 
 
 @pytest.fixture
-def server(tmp_path: Path, world: World) -> Iterator[HarnessServer]:
-    """A real server whose credentials the command line finds by itself."""
+def server(tmp_path: Path, world: World, request: pytest.FixtureRequest) -> Iterator[HarnessServer]:
+    """A real server whose credentials the command line finds by itself. What it logs is no command's output."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
+    request.addfinalizer(structlog.reset_defaults)
     with threaded(tmp_path / "home", world=world) as up:
         yield up

@@ -12,7 +12,9 @@ from heliostat.client.models import (
     ClusterInfo,
     Event,
     Explanation,
+    JobInfo,
     Key,
+    LogFile,
     NewKey,
     Node,
     Queue,
@@ -22,6 +24,8 @@ from heliostat.client.models import (
 )
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+JOB = "rj-0123456789abcdef"
+SECRET = "s3cr3t"
 TOKEN = "0123456789abcdef0123456789abcdef"
 RELEASE = "ray-1.3.1 (Ray 2.60.0, Python 3.11)"
 SHAPE = {
@@ -87,6 +91,124 @@ STOPPED = cluster(
 )
 
 
+def job(**changes: Any) -> dict[str, Any]:
+    progress = {"step": "running", "detail": "runs", "nodes_up": 3, "nodes_wanted": 3, "seconds": 65.0}
+    return {
+        "id": JOB,
+        "workspace": "w-0123456789abcdef",
+        "name": "nightly",
+        "status": "Running",
+        "message": "runs",
+        "cause": None,
+        "exit_code": None,
+        "entrypoint": "python main.py --epochs 3",
+        "cluster": {"id": "ray-00000000000000bb", "name": JOB, "temporary": True, "state": "Running"},
+        "runtime_env": {
+            "env_vars": {"MODE": "test", "API_KEY": SECRET},
+            "pip": ["emoji", f"https://ada:{SECRET}@pypi.example.com/wheel"],
+        },
+        "metadata": {"owner": "ada"},
+        "tags": {"team": "vision"},
+        "resources": {"cpus": 1.0, "gpus": None, "memory": "2Gi", "custom": {}},
+        "deadline_seconds": 7200.0,
+        "retries": {"limit": 2, "user_error": 0, "out_of_memory": None, "infrastructure": None},
+        "shutdown_after_finish": True,
+        "ttl_seconds": 600.0,
+        "creator": "ada",
+        "submitted_at": "2026-03-01T11:58:00.000Z",
+        "started_at": "2026-03-01T11:58:55.000Z",
+        "ended_at": None,
+        "run_seconds": 65.0,
+        "attempts": [attempt()],
+        "usage": {
+            "node_seconds": 195.0, "cpu_hours": 0.054, "memory_gib_hours": 0.108, "gpu_hours": 0.0, "cu_hours": 0.054,
+            "peak_nodes": 3,
+        },
+        "logs_complete": False,
+        "settled": False,
+        "progress": progress,
+        "cluster_spec": {
+            "head": SHAPE | {"env": {"INNER": SECRET}},
+            "workers": [
+                {"name": "workers", "replicas": 2, "min_replicas": None, "max_replicas": None, "type": "CPU", **SHAPE}
+            ],
+        },
+        "working_dir": "package://" + "0f" * 32,
+        "files": [],
+        "requirements": None,
+        "summary": None,
+        "links": None,
+        "findings": [{"path": "head.gpu", "verdict": "ignored", "message": "this machine has none"}],
+    } | changes  # fmt: skip
+
+
+def attempt(**changes: Any) -> dict[str, Any]:
+    return {
+        "number": 1, "submission_id": JOB, "instance": "ray-00000000000000bb-00000001", "status": "RUNNING",
+        "cause": None, "message": "", "exit_code": None, "created_at": "2026-03-01T11:58:50.000Z",
+        "submitted_at": "2026-03-01T11:58:50.000Z", "started_at": "2026-03-01T11:58:55.000Z", "ended_at": None,
+        "ray_job_id": "01000000", "log": f"{JOB}_driver.log", "log_complete": False,
+    } | changes  # fmt: skip
+
+
+def waiting(step: str, detail: str = "", *, up: int = 0, seconds: float = 0.0, **changes: Any) -> dict[str, Any]:
+    """A job that has not begun."""
+    progress = {"step": step, "detail": detail, "nodes_up": up, "nodes_wanted": 3, "seconds": seconds}
+    blank = {"attempts": [], "started_at": None, "run_seconds": 0.0, "message": detail or "accepted"}
+    return job(status="Pending", progress=progress, **blank | changes)
+
+
+def ended(status: str, message: str = "", **changes: Any) -> dict[str, Any]:
+    progress = {"step": "ended", "detail": message, "nodes_up": 0, "nodes_wanted": 3, "seconds": 120.0}
+    return job(
+        status=status, message=message, ended_at="2026-03-01T12:00:00.000Z", progress=progress, **changes
+    )  # fmt: skip
+
+
+BROKEN_JOB = ended(
+    "Failed", "its cluster was stopped", id="rj-fedcba9876543210", name="rj-fedcba9876543210", cause="infrastructure",
+    cluster={"id": "ray-0123456789abcdef", "name": "training", "temporary": False, "state": "Deleted"}, cluster_spec=None,
+    attempts=[
+        attempt(status="FAILED", cause="user_error", exit_code=3, message="exit code 3\nTraceback ..."),
+        attempt(number=2, status="FAILED", cause="infrastructure", message="its cluster was stopped"),
+    ],
+    retries={"limit": 1, "user_error": None, "out_of_memory": None, "infrastructure": None}, ttl_seconds=0.0,
+    deadline_seconds=None, runtime_env={}, findings=[],
+)  # fmt: skip
+STARTING_JOB = waiting(
+    "cluster", "head is up\n2 workers to come", up=1, seconds=12.0, id="rj-00000000000000cc", name="first"
+)
+
+
+class ToldJob:
+    """What the SDK's job object is to a reader."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.info = decode(JobInfo, document)
+        self.id, self.name, self.status = self.info.id, self.info.name, self.info.status
+
+
+class Jobs:
+    def list(self, **filters: Any) -> Iterator[ToldJob]:
+        return iter([ToldJob(job()), ToldJob(STARTING_JOB), ToldJob(BROKEN_JOB)])
+
+    def get(self, name: str) -> ToldJob:
+        return ToldJob(BROKEN_JOB if name == "broken" else STARTING_JOB if name == "first" else job())
+
+    def logs(self, name: str) -> list[LogFile]:
+        rows = [
+            {"name": f"{JOB}_driver.log", "size": 3600, "complete": False, "note": ""},
+            {"name": f"{JOB}-2_driver.log", "size": 12, "complete": True, "note": "only the end was kept"},
+        ]
+        return [decode(LogFile, {"owner": JOB, "modified_at": "2026-03-01T12:00:00.000Z"} | row) for row in rows]
+
+    def events(self, name: str, *, limit: int = 100) -> list[Event]:
+        return Clusters().events(name)
+
+    def why(self, name: str) -> Explanation:
+        return Clusters().why(name)
+
+
 class Told:
     """What the SDK's cluster object is to a reader."""
 
@@ -112,6 +234,14 @@ class Clusters:
             "created_at": "2026-03-01T11:58:01.000Z", "reason": "OOMKilled", "message": "out of memory", "restarts": 2,
         }  # fmt: skip
         return [decode(Node, head), decode(Node, lost)]
+
+    def logs(self, name: str) -> list[LogFile]:
+        rows = [
+            {"name": "nodes/head/raylet.out", "size": 5_000_000, "note": ""},
+            {"name": "nodes/head/gcs_server.out", "size": 900, "note": "only the end was kept"},
+        ]
+        same = {"owner": "ray-0123456789abcdef-00000001", "modified_at": "2026-03-01T11:59:00.000Z", "complete": True}
+        return [decode(LogFile, same | row) for row in rows]
 
     def events(self, name: str, *, limit: int = 100) -> list[Event]:
         newest = {
@@ -167,6 +297,7 @@ class FakeClient:
 
     def __init__(self, **options: Any) -> None:
         self.clusters = Clusters()
+        self.jobs = Jobs()
         self.keys = Keys()
         self.releases = Directory(releases())
         workspace = {

@@ -23,6 +23,14 @@ COMMANDS = {
     "cluster-nodes": ("cluster", "nodes", "training"),
     "cluster-events": ("cluster", "events", "training"),
     "cluster-why": ("cluster", "why", "broken"),
+    "cluster-logs": ("cluster", "logs", "training"),
+    "job-list": ("job", "list"),
+    "job-get": ("job", "get", "nightly"),
+    "job-get-starting": ("job", "get", "first"),
+    "job-get-failed": ("job", "get", "broken"),
+    "job-logs": ("job", "logs", "nightly", "--list"),
+    "job-events": ("job", "events", "nightly"),
+    "job-why": ("job", "why", "nightly"),
     "release-list": ("release", "list"),
     "workspace-list": ("workspace", "list"),
     "queue-list": ("queue", "list"),
@@ -71,7 +79,7 @@ def test_an_option_before_the_command_holds_and_one_after_it_wins(type_: Type) -
 @pytest.mark.parametrize("form", ["table", "json", "yaml"])
 def test_no_secret_is_printed_unasked(name: str, form: str, type_: Type) -> None:
     answer = type_(*COMMANDS[name], "-o", form)
-    for secret in (fakes.TOKEN, "hlt_never_printed"):
+    for secret in (fakes.TOKEN, fakes.SECRET, "hlt_never_printed"):
         assert secret not in answer.out + answer.err
 
 

@@ -27,12 +27,18 @@ def examples(command: click.Command) -> list[str]:
 
 def command_lines(text: str) -> Iterator[list[str]]:
     """The words of each call of our program in a line of shell, after ``heliostat``."""
-    for part in re.split(r"[|;<>()]|&&", text):
-        words = part.strip()
-        while re.match(r"[A-Z_]+=\S* ", words):
-            words = words.partition(" ")[2]
-        if words.startswith("heliostat "):
-            yield shlex.split(words, comments=True)[1:]
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    call: list[str] = []
+    for token in [*lexer, ";"]:
+        if "$(heliostat" in token:
+            yield from command_lines(token.partition("$(")[2])
+        if set(token) <= set("();<>|&") and token:
+            if call[:1] == ["heliostat"]:
+                yield call[1:]
+            call = []
+        elif call or not re.match(r"[A-Z_]+=", token):
+            call.append(token)
 
 
 def accepted(words: list[str]) -> None:
@@ -48,18 +54,17 @@ def accepted(words: list[str]) -> None:
         assert found is not None
         command, context = found, click.Context(found, parent=context, info_name=name)
     real = [word for word in words if word not in ("-h", "--help")]
-    without_files = [parameter for parameter in command.params if not isinstance(parameter.type, click.Path)]
-    checked = click.Command(command.name, params=without_files + _paths_as_text(command))
+    checked = click.Command(command.name, params=[_as_text(parameter) for parameter in command.params])
     checked.make_context(str(command.name), real, parent=context.parent)
 
 
-def _paths_as_text(command: click.Command) -> list[click.Parameter]:
-    """Options that name files, which an example's reader has and this machine has not."""
-    return [
-        click.Option([*parameter.opts], expose_value=False)
-        for parameter in command.params
-        if isinstance(parameter.type, click.Path)
-    ]
+def _as_text(parameter: click.Parameter) -> click.Parameter:
+    """What names a file, which an example's reader has and this machine has not, may have any name."""
+    if not isinstance(parameter.type, click.Path):
+        return parameter
+    if isinstance(parameter, click.Argument):
+        return click.Argument([str(parameter.name)], expose_value=False)
+    return click.Option([*parameter.opts], expose_value=False)
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -33,6 +33,7 @@ class Failure(click.ClickException):
 
 EXIT_CODES: tuple[tuple[type[errors.HeliostatError], ExitCode, str], ...] = (
     (errors.ClusterFailed, ExitCode.FAILED, "heliostat cluster why NAME tells the cause"),
+    (errors.JobFailed, ExitCode.FAILED, "heliostat job why JOB tells the cause"),
     (
         errors.DeadlineExceeded,
         ExitCode.TIMEOUT,

@@ -90,7 +90,8 @@ class Follower:
         self._cancelling = False
         self._info = job.info
         self._board: Board[JobInfo] | None = None
-        self._rounds = 0
+        self._attempt = 0
+        self._story = Story()
 
     def follow(self) -> JobInfo:
         """Until the job is final and its log was shown. Raises KeyboardInterrupt or Terminated when the user leaves."""
@@ -104,7 +105,7 @@ class Follower:
             self._close_board()
             self._end()
             raise
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, BrokenPipeError):
             self._close_board()
             self._app.say(self._goes_on())
             raise
@@ -148,10 +149,11 @@ class Follower:
     def _tell(self, info: JobInfo) -> None:
         self._info = info
         if self._board is None and info.status in WAITING:
-            self._rounds += 1
-            title = info.name if info.name == info.id else f"{info.name} ({info.id})"
-            note = f"attempt {len(info.attempts) + 1}" if self._rounds > 1 else ""
-            self._board = board_of(self._app, title, Story().sight, note)
+            number = attempt_at_hand(info)
+            if number != self._attempt:
+                self._attempt, self._story = number, Story()
+            note = f"attempt {number}" if number > 1 else ""
+            self._board = board_of(self._app, title(info), self._story.sight, note)
             self._board.__enter__()
         if self._board is not None:
             self._board.show(info)
@@ -241,6 +243,15 @@ class Follower:
         return self._client.jobs.follow_log(self._job.id)
 
 
+def title(info: JobInfo) -> str:
+    return info.name if info.name == info.id else f"{info.name} ({info.id})"
+
+
+def attempt_at_hand(info: JobInfo) -> int:
+    """The number of the attempt that a waiting job waits for, from 1."""
+    return len(info.attempts) + (not info.attempts or info.attempts[-1].ended_at is not None)
+
+
 def exit_code(info: JobInfo) -> int:
     """How a job ended, as an exit code: that of its entry point, where there is one.
 
@@ -263,7 +274,7 @@ def finished(app: App, info: JobInfo) -> int:
     """Tell the end of a followed job, and return its exit code."""
     from .failures import Failure
 
-    name = info.name if info.name == info.id else f"{info.name} ({info.id})"
+    name = title(info)
     ran = info.ended_at - info.started_at if info.started_at is not None and info.ended_at is not None else None
     took = f" after {seconds(ran.total_seconds())}" if ran is not None else ""
     if info.status == "Succeeded":

@@ -64,7 +64,7 @@ def job(row: models.JobInfo, now: datetime) -> Card:
     links = raw.get("links") or {}
     if links.get("dashboard_url"):
         fields.append(("dashboard", links["dashboard_url"]))
-    note = "" if row.status == "Succeeded" else first_line(row.message)
+    note = "" if row.status in ("Running", "Succeeded") else first_line(row.message)
     return Card(row.name, tuple(fields), tuple(_blocks(row)), row.status, note)
 
 
@@ -105,7 +105,9 @@ def _pairs(values: Mapping[str, Any] | None) -> str:
 def _brief(value: Any) -> str:
     if isinstance(value, Mapping):
         return _pairs(value)
-    return ", ".join(str(part) for part in value) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(str(part) for part in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _blocks(row: models.JobInfo) -> Iterable[tuple[str, tuple[str, ...]]]:

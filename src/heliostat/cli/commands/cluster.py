@@ -110,7 +110,8 @@ def list_clusters(
     with app.client() as client:
 
         def look() -> list[ClusterInfo]:
-            return [row.info for row in client.clusters.list(state=state, name=name, limit=limit)]
+            found = client.clusters.list(state=state, name=name, limit=limit, temporary=every)
+            return [row.info for row in found]
 
         if watch:
             poll(app, look, key=lambda row: row.id, table=lambda rows: tables.clusters(rows, app.now()))

@@ -44,7 +44,7 @@ def logs(app: App, /, cluster: str, names: bool, instance: str | None, file: str
     if reads and app.output is not Format.TABLE:
         raise click.UsageError("a log is neither JSON nor YAML; -o is for --list")
     with app.client() as client:
-        rows = [row for row in client.clusters.logs(cluster) if instance in (None, row.owner)]
+        rows = client.clusters.logs(cluster, instance=instance)
         if not reads:
             _list(app, rows)
         elif file:

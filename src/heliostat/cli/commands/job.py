@@ -143,14 +143,13 @@ def cancel(app: App, /, job: str, wait: bool, timeout: timedelta | None) -> None
     from ..job_waiting import end_of
 
     with app.client() as client:
-        found = client.jobs.get(job)
-        before = found.info
-        info = client.jobs.cancel(found.id).info
+        info = client.jobs.cancel(job).info
+        begun = info.cancelled
         if wait:
             info = end_of(app, client, info, timeout=timeout)
         elif info.status == "Cancelling":
             app.say(f"it is being stopped; look again with: heliostat job get {info.id} --watch")
-    if before.ended_at is not None:
+    if begun is False:
         app.say(f"{info.id} had ended already")
     _print(app, info)
 
@@ -172,7 +171,7 @@ def why(app: App, /, job: str) -> None:
     from ..output import emit
 
     with app.client() as client:
-        found = client.jobs.why(client.jobs.get(job).id)
+        found = client.jobs.why(job)
     emit(app, dict(found.raw), lambda: tables.explanation(found))
 
 

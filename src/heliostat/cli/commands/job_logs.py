@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +11,7 @@ from ..framework import Command, pass_name
 
 if TYPE_CHECKING:
     from heliostat.client import Client
+    from heliostat.client.models import JobInfo
 
 DRIVER = "driver"
 """The log of the entry point, whatever its file is called."""
@@ -44,7 +45,7 @@ def logs(
 ) -> None:
     """Print a job's log, also long after the job and its cluster are gone.
 
-    --follow begins with the first attempt and goes on with those after it.
+    --follow goes on with the attempts that come after the present one.
     """
     given = {"--follow": follow, "--tail": tail, "--grep": grep, "--attempt": attempt, "--file": file != DRIVER}
     wrong = [name for name, value in given.items() if value]
@@ -55,31 +56,41 @@ def logs(
     if not names:
         _refuse_documents(app)
     with app.client() as client:
-        id = client.jobs.get(job).id
         if names:
-            _list(app, client, id)
+            _list(app, client, job)
         else:
-            _show(app, client, id, file, follow=follow, tail=tail, grep=grep, attempt=attempt)
+            _show(app, client, client.jobs.get(job).info, file, follow=follow, tail=tail, grep=grep, attempt=attempt)
 
 
 def _show(
-    app: App, /, client: Client, id: str, file: str, *, follow: bool, **which: Any
-) -> None:  # the SDK's arguments
+    app: App, /, client: Client, job: JobInfo, file: str, *, follow: bool, tail: int | None, grep: str | None,
+    attempt: int | None,
+) -> None:  # fmt: skip
+    from heliostat.client.errors import NotFound
+
+    from ..exits import ExitCode
+    from ..failures import Failure
     from ..log_output import show
 
-    given = {name: value for name, value in which.items() if value is not None}
+    read = client.jobs.follow_log if follow else client.jobs.read_log
     try:
-        show(client.jobs.follow_log(id, file, **given) if follow else client.jobs.read_log(id, file, **given))
+        show(read(job.id, file, attempt=attempt, tail=tail, grep=grep))
+    except NotFound as error:
+        remedy = f"see what there is with: heliostat job logs {job.id} --list"
+        if job.ended_at is None:
+            remedy = f"it may not have begun; wait for it with: heliostat job logs {job.id} --follow"
+        raise Failure(str(error), code=ExitCode.NOT_FOUND, remedy=remedy) from error
     except KeyboardInterrupt:
-        app.say(f"\nonly the looking ended; look again with: heliostat job logs {id} --follow")
+        if job.ended_at is None:
+            app.say(f"\n{job.id} goes on; look again with: heliostat job logs {job.id} --follow")
         raise
 
 
-def _list(app: App, /, client: Client, id: str) -> None:
+def _list(app: App, /, client: Client, job: str) -> None:
     from .. import job_tables
     from ..output import emit
 
-    rows = client.jobs.logs(id)
+    rows = client.jobs.logs(job)
     emit(app, [dict(row.raw) for row in rows], lambda: job_tables.log_files(rows))
 
 
