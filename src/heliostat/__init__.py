@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .client import AsyncClient as AsyncClient
     from .client import AsyncCluster as AsyncCluster
+    from .client import AsyncJob as AsyncJob
     from .client import Autoscaling as Autoscaling
     from .client import Client as Client
     from .client import Cluster as Cluster
     from .client import FaultTolerance as FaultTolerance
     from .client import Head as Head
     from .client import HeliostatError as HeliostatError
+    from .client import Job as Job
     from .client import WorkerGroup as WorkerGroup
     from .client import default_client as default_client
     from .client import ray_init as ray_init
     from .client import set_default_client as set_default_client
 
 _NAMES = (
-    "AsyncClient", "AsyncCluster", "Autoscaling", "Client", "Cluster", "FaultTolerance", "Head", "HeliostatError",
-    "WorkerGroup", "default_client", "ray_init", "set_default_client",
+    "AsyncClient", "AsyncCluster", "AsyncJob", "Autoscaling", "Client", "Cluster", "FaultTolerance", "Head",
+    "HeliostatError", "Job", "WorkerGroup", "default_client", "ray_init", "set_default_client",
 )  # fmt: skip
 
 __all__ = list(_NAMES)

@@ -8,6 +8,11 @@
     print(cluster.dashboard_url)
     cluster.delete(stop=True)
 
+    job = heliostat.Job.submit("python main.py", working_dir=".", cluster_spec={"workers": 2})
+    for text in job.follow():
+        print(text, end="")
+    job.wait(check=True)
+
 Layers: ``specs`` and ``models`` (what is sent and what comes back), ``protocol`` (requests and answers without I/O),
 ``aio`` (the calls), ``sync`` (derived from ``aio``). Names are loaded when they are first used, so that importing this
 package costs next to nothing.
@@ -21,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .aio.client import AsyncClient as AsyncClient
     from .aio.cluster import AsyncCluster as AsyncCluster
+    from .aio.job import AsyncJob as AsyncJob
     from .credentials import Credentials as Credentials
     from .errors import AlreadyExists as AlreadyExists
     from .errors import ClusterFailed as ClusterFailed
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
     from .errors import HeliostatError as HeliostatError
     from .errors import IdempotencyMismatch as IdempotencyMismatch
     from .errors import InvalidRequest as InvalidRequest
+    from .errors import JobFailed as JobFailed
     from .errors import NoCredentials as NoCredentials
     from .errors import NotFound as NotFound
     from .errors import NotReady as NotReady
@@ -38,6 +45,7 @@ if TYPE_CHECKING:
     from .errors import Unavailable as Unavailable
     from .errors import Unreachable as Unreachable
     from .models import ClusterInfo as ClusterInfo
+    from .models import JobInfo as JobInfo
     from .models import Progress as Progress
     from .ray_client import ray_init as ray_init
     from .specs import Autoscaling as Autoscaling
@@ -48,22 +56,25 @@ if TYPE_CHECKING:
     from .sync.chosen import set_default_client as set_default_client
     from .sync.client import Client as Client
     from .sync.cluster import Cluster as Cluster
+    from .sync.job import Job as Job
 
 _HOMES = {
     "aio.client": ("AsyncClient",),
     "aio.cluster": ("AsyncCluster",),
+    "aio.job": ("AsyncJob",),
     "credentials": ("Credentials",),
     "errors": (
         "AlreadyExists", "ClusterFailed", "Conflict", "DeadlineExceeded", "Forbidden", "HeliostatError",
-        "IdempotencyMismatch", "InvalidRequest", "NoCredentials", "NotFound", "NotReady", "NotRunning",
+        "IdempotencyMismatch", "InvalidRequest", "JobFailed", "NoCredentials", "NotFound", "NotReady", "NotRunning",
         "Unauthenticated", "Unavailable", "Unreachable",
     ),
-    "models": ("ClusterInfo", "Progress"),
+    "models": ("ClusterInfo", "JobInfo", "Progress"),
     "ray_client": ("ray_init",),
     "specs": ("Autoscaling", "FaultTolerance", "Head", "WorkerGroup"),
     "sync.chosen": ("default_client", "set_default_client"),
     "sync.client": ("Client",),
     "sync.cluster": ("Cluster",),
+    "sync.job": ("Job",),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -20,7 +20,8 @@ _WORDS = (
     (r"\basync (def|with|for)\b", r"\1"),
     (r"\bAsync(?=[A-Z])", ""),
     (r"\b__a(enter|exit)__\b", r"__\1__"),
-    (r"\ba(close|closing|read|iter_lines)\b", r"\1"),
+    (r"\ba(close|closing|read|iter_bytes)\b", r"\1"),
+    (r"\basyncio\.to_thread\(([\w.]+), ", r"\1("),
     (r"\bimport asyncio\b", "import time"),
     (r"\basyncio\.sleep\b", "time.sleep"),
     (r"\basynchronous\b", "synchronous"),
@@ -34,7 +35,7 @@ def derived(text: str, name: str) -> str:
     heading, _, rest = text.partition('"""\n')
     note = f"Derived from ``aio/{name}`` by ``python -m heliostat.client.derive``: change that one."
     text = f'{heading}\n\n{note}\n"""\n{rest}'
-    for command in (["check", "--quiet", "--select=I", "--fix"], ["format"]):
+    for command in (["check", "--quiet", "--select=I,UP028", "--fix", "--unsafe-fixes"], ["format"]):
         arguments = [sys.executable, "-m", "ruff", *command, f"--stdin-filename=src/heliostat/client/sync/{name}", "-"]
         text = subprocess.run(arguments, input=text, text=True, capture_output=True, check=True).stdout
     return text

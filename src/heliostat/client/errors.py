@@ -59,7 +59,7 @@ class NotFound(HeliostatError):
 
 
 class Conflict(HeliostatError):
-    """The cluster is in a state that does not allow it."""
+    """The cluster or the job is in a state that does not allow it."""
 
     code = "conflict"
 
@@ -148,8 +148,14 @@ class ClusterFailed(HeliostatError):
     code = "cluster_failed"
 
 
+class JobFailed(HeliostatError):
+    """The job that was waited for ended otherwise than well, or was deleted meanwhile."""
+
+    code = "job_failed"
+
+
 class DeadlineExceeded(HeliostatError):
-    """The cluster did not get there in the time given; it goes on trying."""
+    """The cluster or the job did not get there in the time given; it goes on trying."""
 
     code = "deadline_exceeded"
 

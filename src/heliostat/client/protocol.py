@@ -11,7 +11,7 @@ import re
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -19,7 +19,7 @@ from .errors import HeliostatError, InvalidRequest, NotFound, Unavailable, Unrea
 
 __all__ = [
     "Deadline", "EventLines", "NotFound", "Reconnection", "Request", "ServerEvent", "Unavailable",
-    "delete", "get", "new_key", "passing", "patch", "pause", "post", "put", "read", "segment", "unreachable",
+    "delete", "get", "new_key", "passing", "patch", "pause", "post", "put", "read", "segment", "segments", "unreachable",
 ]  # fmt: skip
 
 _ERROR_NUMBER = re.compile(r"^\[Errno -?\d+\] ")
@@ -39,9 +39,12 @@ class Request:
     repeatable: bool = True
 
     @property
-    def parameters(self) -> dict[str, str]:
+    def parameters(self) -> dict[str, str | list[str]]:
         """The query without its None values."""
         return {key: _text(value) for key, value in self.query.items() if value is not None}
+
+    def with_headers(self, headers: Mapping[str, str]) -> Request:
+        return replace(self, headers={**self.headers, **headers})
 
 
 def get(path: str, **query: Any) -> Request:
@@ -71,6 +74,11 @@ def segment(text: str) -> str:
     if not text:
         raise InvalidRequest("a name or an id must not be empty")
     return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
+
+
+def segments(name: str) -> str:
+    """A name with slashes as so many segments of a path."""
+    return "/".join(segment(part) for part in name.split("/"))
 
 
 def new_key() -> str:
@@ -141,12 +149,22 @@ class ServerEvent:
 
 
 class EventLines:
-    """Reads ``text/event-stream`` line by line."""
+    """Reads ``text/event-stream``, piece by piece or line by line.
+
+    Lines end with line feeds alone: what else Unicode takes for the end of a line may stand within the data.
+    """
 
     def __init__(self) -> None:
+        self._rest = b""
         self._kind = "message"
         self._data: list[str] = []
         self._id = ""
+
+    def take(self, piece: bytes) -> list[ServerEvent]:
+        """The events that this piece completes."""
+        *whole, self._rest = (self._rest + piece).split(b"\n") if b"\n" in piece else (self._rest + piece,)
+        events = (self.feed(line.removesuffix(b"\r").decode(errors="replace")) for line in whole)
+        return [event for event in events if event is not None]
 
     def feed(self, line: str) -> ServerEvent | None:
         """The event that this line completes, if it does."""
@@ -217,7 +235,9 @@ class Deadline:
         return seconds if self.left is None else min(seconds, self.left)
 
 
-def _text(value: Any) -> str:
+def _text(value: Any) -> str | list[str]:
+    if isinstance(value, list | tuple):
+        return [str(part) for part in value]
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from .. import credentials as finding
 from .. import protocol
@@ -16,8 +16,12 @@ from ..models import Me, ServerVersion
 from ..protocol import Request, ServerEvent
 from .clusters import AsyncClusters
 from .directory import AsyncNetworkServices, AsyncQueues, AsyncReleases, AsyncWorkspaces
+from .jobs import AsyncJobs
 from .keys import AsyncKeys
+from .packages import AsyncPackages
 from .transport import AsyncTransport
+
+T = TypeVar("T")
 
 
 class AsyncClient:
@@ -47,6 +51,8 @@ class AsyncClient:
         self._workspace = found.workspace
         self._transport = AsyncTransport(found, timeout=timeout, retries=retries, agent="heliostat-python")
         self.clusters = AsyncClusters(self)
+        self.jobs = AsyncJobs(self)
+        self.packages = AsyncPackages(self)
         self.releases = AsyncReleases(self)
         self.workspaces = AsyncWorkspaces(self)
         self.queues = AsyncQueues(self)
@@ -83,6 +89,18 @@ class AsyncClient:
     def stream(self, request: Request, *, silence: float = 30.0) -> AsyncGenerator[ServerEvent, None]:
         """Server-sent events of a request. Close it (``contextlib.aclosing``) when you leave it before its end."""
         return self._transport.stream(request, silence=silence)
+
+    def pieces(self, request: Request) -> AsyncGenerator[bytes, None]:
+        """The bytes of an answer that is no JSON, as they come."""
+        return self._transport.pieces(request)
+
+    async def upload(self, path: str, file: Path, size: int) -> Any:
+        """PUT a file; returns the answer's JSON."""
+        return await self._transport.upload(path, file, size)
+
+    async def work(self, function: Callable[..., T], *args: Any) -> T:
+        """The result of what takes a while on this machine."""
+        return await asyncio.to_thread(function, *args)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

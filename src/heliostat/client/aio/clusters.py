@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import protocol
 from ..decode import decode
-from ..models import ClusterInfo, Event, Explanation, Node
+from ..models import ClusterInfo, Event, Explanation, LogFile, Node
 from ..specs import CreateFields, Document, UpdateFields, change, creation
 from .cluster import AsyncCluster
+from .logs import text_of
 
 if TYPE_CHECKING:
     from .client import AsyncClient
@@ -48,9 +49,16 @@ class AsyncClusters:
         return self._cluster(await self._client.send(protocol.get(await self._path(cluster))))
 
     async def list(
-        self, *, state: str | None = None, name: str | None = None, limit: int | None = None
+        self,
+        *,
+        state: str | None = None,
+        name: str | None = None,
+        limit: int | None = None,
+        temporary: bool = False,
     ) -> AsyncGenerator[AsyncCluster, None]:
         """Newest first, page by page; at most ``limit``. ``name`` is a part of the name.
+
+        Clusters that were made for a job are there only with ``temporary``.
 
         Addresses, findings and what may hold secrets (environment variables) are left out; ``refresh()`` tells them.
         """
@@ -58,7 +66,8 @@ class AsyncClusters:
         left, token = limit, None
         while left is None or left > 0:
             size = 100 if left is None else min(left, 100)
-            page = await self._client.send(protocol.get(path, state=state, name=name, limit=size, page_token=token))
+            query = {"state": state, "name": name, "limit": size, "page_token": token, "temporary": temporary or None}
+            page = await self._client.send(protocol.get(path, **query))
             for row in page["clusters"]:
                 yield self._cluster(row)
             left = None if left is None else left - len(page["clusters"])
@@ -155,6 +164,27 @@ class AsyncClusters:
             except protocol.Unavailable as error:
                 connection.bad(error)
             await self._client.sleep(clock.at_most(connection.pause))
+
+    async def logs(self, cluster: str, *, instance: str | None = None) -> Sequence[LogFile]:
+        """What was kept of the logs of its nodes, of all its runs or of one. Name a cluster that is gone by its id."""
+        answer = await self._client.send(protocol.get(await self._path(cluster, "/logs"), instance=instance))
+        return [decode(LogFile, row) for row in answer["files"]]
+
+    async def read_log(
+        self,
+        cluster: str,
+        instance: str,
+        name: str,
+        *,
+        offset: int = 0,
+        tail: int | None = None,
+        grep: str | None = None,
+    ) -> AsyncGenerator[str, None]:
+        """The text of one log file, piece by piece; see ``jobs.read_log``."""
+        path = await self._path(cluster, f"/logs/{protocol.segment(instance)}/{protocol.segments(name)}")
+        async with aclosing(text_of(self._client, path, offset=offset, tail=tail, grep=grep)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     def _cluster(self, document: Mapping[str, Any]) -> AsyncCluster:
         return AsyncCluster(self._client, decode(ClusterInfo, document))

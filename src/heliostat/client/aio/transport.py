@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 from ..credentials import Credentials
 from ..errors import HeliostatError, RequestTimeout, Unavailable, of_problem
 from ..http import httpx, without_proxy
 from ..protocol import EventLines, Request, ServerEvent, passing, pause, read, unreachable
+
+PIECE = 256 << 10
+"""Bytes of a file that are sent at a time."""
+STORE_SECONDS = 300.0
+"""How long the server may take to store what was sent."""
 
 
 class AsyncTransport:
@@ -65,14 +71,46 @@ class AsyncTransport:
             ) as answer:
                 if answer.status_code >= 400:
                     read(answer.status_code, answer.headers, await answer.aread())
-                async for line in answer.aiter_lines():
-                    event = lines.feed(line)
-                    if event is not None and event.kind == "error":
-                        raise of_problem(event.data.get("status", 500), event.data, answer.headers.get("x-request-id"))
-                    if event is not None:
+                async for piece in answer.aiter_bytes():
+                    for event in lines.take(piece):
+                        if event.kind == "error":
+                            status = event.data.get("status", 500)
+                            raise of_problem(status, event.data, answer.headers.get("x-request-id"))
                         yield event
         except httpx.TransportError as error:
             raise self._problem(error) from error
+
+    async def pieces(self, request: Request) -> AsyncGenerator[bytes, None]:
+        """The bytes of an answer as they come. Raises Unavailable when it breaks; nothing is tried again."""
+        headers = {**request.headers, "accept": "*/*"}
+        try:
+            async with self._http.stream(
+                request.method, request.path, params=request.parameters, headers=headers
+            ) as answer:
+                if answer.status_code >= 400:
+                    read(answer.status_code, answer.headers, await answer.aread())
+                async for piece in answer.aiter_bytes():
+                    yield piece
+        except httpx.TransportError as error:
+            raise self._problem(error) from error
+
+    async def upload(self, path: str, file: Path, size: int) -> Any:
+        """PUT a file of ``size`` bytes, piece by piece; the answer's JSON. It must do no harm to repeat it."""
+        headers = {"content-type": "application/zip", "content-length": str(size)}
+        limits = httpx.Timeout(self._timeout, read=max(self._timeout, STORE_SECONDS))
+        attempt = 0
+        while True:
+            try:
+                answer = await self._http.put(path, content=_pieces(file), headers=headers, timeout=limits)
+            except httpx.TransportError as error:
+                if attempt >= self._retries:
+                    raise self._problem(error) from error
+                await asyncio.sleep(pause(attempt))
+            else:
+                if attempt >= self._retries or not passing(answer.status_code, answer.content):
+                    return read(answer.status_code, answer.headers, answer.content)
+                await asyncio.sleep(pause(attempt, answer.headers))
+            attempt += 1
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -83,6 +121,13 @@ class AsyncTransport:
         if isinstance(error, httpx.TimeoutException):
             return RequestTimeout(f"{self.endpoint} did not answer in {self._timeout:g} s")
         return Unavailable(f"the connection to {self.endpoint} broke: {error}")
+
+
+async def _pieces(file: Path) -> AsyncGenerator[bytes, None]:
+    """The content of a file."""
+    with await asyncio.to_thread(file.open, "rb") as opened:
+        while piece := await asyncio.to_thread(opened.read, PIECE):
+            yield piece
 
 
 def _trust(credentials: Credentials) -> ssl.SSLContext | bool:

@@ -6,10 +6,10 @@ Derived from ``aio/client.py`` by ``python -m heliostat.client.derive``: change 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from .. import credentials as finding
 from .. import protocol
@@ -19,8 +19,12 @@ from ..models import Me, ServerVersion
 from ..protocol import Request, ServerEvent
 from .clusters import Clusters
 from .directory import NetworkServices, Queues, Releases, Workspaces
+from .jobs import Jobs
 from .keys import Keys
+from .packages import Packages
 from .transport import Transport
+
+T = TypeVar("T")
 
 
 class Client:
@@ -50,6 +54,8 @@ class Client:
         self._workspace = found.workspace
         self._transport = Transport(found, timeout=timeout, retries=retries, agent="heliostat-python")
         self.clusters = Clusters(self)
+        self.jobs = Jobs(self)
+        self.packages = Packages(self)
         self.releases = Releases(self)
         self.workspaces = Workspaces(self)
         self.queues = Queues(self)
@@ -86,6 +92,18 @@ class Client:
     def stream(self, request: Request, *, silence: float = 30.0) -> Generator[ServerEvent, None, None]:
         """Server-sent events of a request. Close it (``contextlib.closing``) when you leave it before its end."""
         return self._transport.stream(request, silence=silence)
+
+    def pieces(self, request: Request) -> Generator[bytes, None, None]:
+        """The bytes of an answer that is no JSON, as they come."""
+        return self._transport.pieces(request)
+
+    def upload(self, path: str, file: Path, size: int) -> Any:
+        """PUT a file; returns the answer's JSON."""
+        return self._transport.upload(path, file, size)
+
+    def work(self, function: Callable[..., T], *args: Any) -> T:
+        """The result of what takes a while on this machine."""
+        return function(*args)
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)

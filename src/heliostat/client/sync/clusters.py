@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import protocol
 from ..decode import decode
-from ..models import ClusterInfo, Event, Explanation, Node
+from ..models import ClusterInfo, Event, Explanation, LogFile, Node
 from ..specs import CreateFields, Document, UpdateFields, change, creation
 from .cluster import Cluster
+from .logs import text_of
 
 if TYPE_CHECKING:
     from .client import Client
@@ -47,9 +48,16 @@ class Clusters:
         return self._cluster(self._client.send(protocol.get(self._path(cluster))))
 
     def list(
-        self, *, state: str | None = None, name: str | None = None, limit: int | None = None
+        self,
+        *,
+        state: str | None = None,
+        name: str | None = None,
+        limit: int | None = None,
+        temporary: bool = False,
     ) -> Generator[Cluster, None, None]:
         """Newest first, page by page; at most ``limit``. ``name`` is a part of the name.
+
+        Clusters that were made for a job are there only with ``temporary``.
 
         Addresses, findings and what may hold secrets (environment variables) are left out; ``refresh()`` tells them.
         """
@@ -57,7 +65,8 @@ class Clusters:
         left, token = limit, None
         while left is None or left > 0:
             size = 100 if left is None else min(left, 100)
-            page = self._client.send(protocol.get(path, state=state, name=name, limit=size, page_token=token))
+            query = {"state": state, "name": name, "limit": size, "page_token": token, "temporary": temporary or None}
+            page = self._client.send(protocol.get(path, **query))
             for row in page["clusters"]:
                 yield self._cluster(row)
             left = None if left is None else left - len(page["clusters"])
@@ -154,6 +163,26 @@ class Clusters:
             except protocol.Unavailable as error:
                 connection.bad(error)
             self._client.sleep(clock.at_most(connection.pause))
+
+    def logs(self, cluster: str, *, instance: str | None = None) -> Sequence[LogFile]:
+        """What was kept of the logs of its nodes, of all its runs or of one. Name a cluster that is gone by its id."""
+        answer = self._client.send(protocol.get(self._path(cluster, "/logs"), instance=instance))
+        return [decode(LogFile, row) for row in answer["files"]]
+
+    def read_log(
+        self,
+        cluster: str,
+        instance: str,
+        name: str,
+        *,
+        offset: int = 0,
+        tail: int | None = None,
+        grep: str | None = None,
+    ) -> Generator[str, None, None]:
+        """The text of one log file, piece by piece; see ``jobs.read_log``."""
+        path = self._path(cluster, f"/logs/{protocol.segment(instance)}/{protocol.segments(name)}")
+        with closing(text_of(self._client, path, offset=offset, tail=tail, grep=grep)) as pieces:
+            yield from pieces
 
     def _cluster(self, document: Mapping[str, Any]) -> Cluster:
         return Cluster(self._client, decode(ClusterInfo, document))
