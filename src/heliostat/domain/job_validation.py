@@ -133,9 +133,20 @@ def _runtime_env(runtime_env: Mapping[str, Any]) -> Iterator[InvalidSpec]:
             "must be a URL, since folders of your machine are not on the cluster; upload it with: "
             "heliostat job submit --working-dir DIR",
         )
-    pip = runtime_env.get("pip")
-    if isinstance(pip, str):
-        yield InvalidSpec("runtime_env.pip", "must be a list of packages: a file of your machine is not on the cluster")
+    for tool in ("pip", "uv"):
+        yield from _packages(runtime_env.get(tool), f"runtime_env.{tool}")
+
+
+def _packages(given: Any, path: str) -> Iterator[InvalidSpec]:  # JSON
+    """Both forms that Ray takes, to which the lines of a requirements file may be added: a list, or an object with one."""
+    if isinstance(given, Mapping):
+        given, path = given.get("packages"), f"{path}.packages"
+    if isinstance(given, str):
+        yield InvalidSpec(path, "must be a list of packages: a file of your machine is not on the cluster")
+    elif given is not None and not (
+        isinstance(given, list | tuple) and all(isinstance(package, str) for package in given)
+    ):
+        yield InvalidSpec(path, "must be a list of packages, each a text like 'requests==2.32.3'")
 
 
 def _code(code: Code) -> Iterator[InvalidSpec]:
