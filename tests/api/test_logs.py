@@ -145,6 +145,15 @@ class TestReading:
         for params, expected in (({}, b"second"), ({"attempt": 1}, b"first"), ({"attempt": 2}, b"second")):
             assert (await house.admin.get(path, params=params)).content == expected
 
+    async def test_a_log_that_has_not_begun_is_empty_and_one_that_was_removed_is_not_there(
+        self, house: House, job: str, path: str
+    ) -> None:
+        for params in ({}, {"tail": 3}, {"grep": "x"}):
+            answer = await house.admin.get(path, params=params)
+            assert (answer.status_code, answer.content) == (200, b"")
+        await ends(house, job)
+        assert (await house.admin.get(path)).status_code == 404
+
     async def test_viewers_read_no_logs(self, house: House, job: str, path: str) -> None:
         viewer = await house.principal("eve", Role.VIEWER)
         assert (await viewer.get(path)).status_code == 403

@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 
-from heliostat.client import AsyncClient, AsyncCluster, Client, Cluster, derive
+from heliostat.client import AsyncClient, AsyncCluster, AsyncJob, Client, Cluster, Job, derive
+from heliostat.client.aio.jobs import AsyncJobs
+from heliostat.client.sync.jobs import Jobs
+
+PAIRS = [(AsyncCluster, Cluster), (AsyncClient, Client), (AsyncJob, Job), (AsyncJobs, Jobs)]
 
 
 def test_the_synchronous_modules_are_up_to_date() -> None:
@@ -25,7 +29,7 @@ def test_nothing_asynchronous_is_left_over() -> None:
         assert not re.search(r"\basync\b|\bawait\b|asyncio|Async[A-Z]", text), path
 
 
-@pytest.mark.parametrize(("one", "other"), [(AsyncCluster, Cluster), (AsyncClient, Client)])
+@pytest.mark.parametrize(("one", "other"), PAIRS)
 def test_both_have_the_same_calls_with_the_same_arguments(one: Any, other: Any) -> None:
     def calls(kind: Any) -> dict[str, list[str]]:
         found = inspect.getmembers(kind, inspect.isroutine)

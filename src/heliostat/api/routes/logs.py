@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from heliostat.domain.errors import InvalidRequest, NotFound
 from heliostat.domain.ids import InstanceId, WorkspaceId
-from heliostat.domain.jobs import driver_log
+from heliostat.domain.jobs import Job, LogFile, driver_log
 
 from .. import job_documents, log_streams, log_text
 from ..context import Context, Here, answer, request_id_of, shared_of
@@ -86,7 +86,8 @@ async def read_of_job(
     number = attempt or max(1, len(record.attempts))
     if not follow:
         owned = driver_log(target, number) if chosen == DRIVER else chosen
-        return await _read(here, request, place, target, owned, offset, tail, lines)
+        blank = _blank(record, owned) if chosen == DRIVER and number <= max(1, len(record.attempts)) else None
+        return await _read(here, request, place, target, owned, offset, tail, lines, blank)
     source: Source = JobLog(place, target, chosen)
     if chosen == DRIVER:
         source = DriverLog(place, target, number, chosen=attempt is not None)
@@ -165,10 +166,16 @@ async def _read(
     offset: int | None,
     tail: int | None,
     lines: Any | None,
+    blank: LogFile | None = None,
 ) -> Response:
-    """``lines`` is a compiled pattern (``Any``: RE2 has no types)."""
+    """``lines`` is a compiled pattern (``Any``: RE2 has no types); ``blank`` stands for a file that is not there."""
     logs = here.services.logs
-    file = await logs.file(here.caller, workspace, owner, name)
+    try:
+        file = await logs.file(here.caller, workspace, owner, name)
+    except NotFound as error:
+        if blank is None or error.kind != "log":
+            raise
+        file = blank
     start = offset or 0
     if tail is not None:
         start = await log_streams.tail_start(logs, file, tail, start)
@@ -176,6 +183,13 @@ async def _read(
     shape = log_text.Bytes() if lines is None else log_text.Lines(lines)
     header = _range(request) if plain else None
     return await log_streams.part(logs, file, here.caller.request, header, start, shape)
+
+
+def _blank(job: Job, name: str) -> LogFile | None:
+    """What the driver's log is before anything of it was stored; None when there should be one."""
+    if job.status.final and job.attempts:
+        return None
+    return LogFile(job.id, job.workspace, name, 0, 0, job.submitted_at)
 
 
 async def _follow(
