@@ -101,14 +101,14 @@ class JobReconciler:
         plan = decide(facts, self._clock.now(), self._settings.kept_cluster_age)
         plan = await self._perform(facts, plan)
         if plan.job == loaded[0] and plan.why is None and plan.effect is Effect.NONE:
+            self._follow(plan.job)  # a server that has just been started follows nothing yet
             return plan.again
         recorded = await self._store.write(lambda tx: self._record(tx, loaded[0], plan))
         if not recorded:
             return NOW
         if plan.effect in (Effect.START_CLUSTER, Effect.RELEASE):
             self._wake_cluster(plan.job.cluster)
-        if plan.job.attempt is not None and plan.job.attempt.submitted_at is not None:
-            self._keeper.follow(plan.job)
+        self._follow(plan.job)
         if plan.job.status.final:
             self._forget(key)
         return plan.again
@@ -251,6 +251,10 @@ class JobReconciler:
 
     def _with_usage(self, facts: JobFacts, job: Job) -> Job:
         return replace(job, usage=usage_of_job(job, facts.instance, self._clock.now(), self._installation.gpus))
+
+    def _follow(self, job: Job) -> None:
+        if job.attempt is not None and job.attempt.submitted_at is not None:
+            self._keeper.follow(job)
 
     def _forget(self, key: JobId) -> None:
         task = self._preparing.pop(key, None)

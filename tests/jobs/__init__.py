@@ -1,0 +1,1 @@
+"""Jobs on real Ray, with real server processes: what the documentation of jobs promises, under the worst that happens."""
