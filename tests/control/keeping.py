@@ -40,7 +40,7 @@ PLAN = GroupPlan("head", 1, 1.0, 1 << 30)
 
 
 class FailingStorage:
-    """A storage that can be down, that counts what is tried, and that can be made to wait."""
+    """A storage that can be down, and that watches over how it is used."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
@@ -48,13 +48,20 @@ class FailingStorage:
         self.tried = 0
         self.refusing: set[str] = set()
         """Keys that cannot be deleted."""
-        self.gate: asyncio.Event | None = None
+        self.appended = 0
+        """Bytes, those that were written again included."""
+        self._appending: set[str] = set()
 
     async def append(self, key: str, offset: int, data: bytes) -> None:
         self._try()
-        if self.gate is not None:
-            await self.gate.wait()
-        await self.storage.append(key, offset, data)
+        assert key not in self._appending, "two at once append to one key"
+        self._appending.add(key)
+        try:
+            await asyncio.sleep(0)
+            await self.storage.append(key, offset, data)
+        finally:
+            self._appending.remove(key)
+        self.appended += len(data)
 
     async def read(self, key: str, offset: int, size: int) -> bytes:
         self._try()

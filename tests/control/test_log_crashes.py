@@ -21,7 +21,7 @@ from heliostat.domain.jobs import driver_log
 from heliostat.domain.masking import MASK
 from heliostat.testing.crash import Crash, CrashingEngine, CrashingStorage, CrashPoints, crashing_store
 
-from .keeping import QUICK, SECRET, House, house
+from .keeping import QUICK, SECRET, FailingStorage, House, house
 
 STEPS = st.integers(0, 30)
 HALF = len(SECRET) // 2
@@ -44,7 +44,9 @@ class Server:
 
     def __init__(self, home: House, piece_bytes: int) -> None:
         self.points = CrashPoints()
-        self.storage = CrashingStorage(home.storage, self.points)
+        storage = FailingStorage(home.storage.storage)
+        self.outages = storage
+        self.storage = CrashingStorage(storage, self.points)
         self.keeper = LogKeeper(
             crashing_store(home.store, self.points),
             CrashingEngine(home.engine(), self.points),
@@ -68,12 +70,14 @@ class Logs(RuleBasedStateMachine):
         self.job = self.runner.run(self.home.job())
         self.text = ""
         self.ended = False
-        self.over = False
+        self.down = False
         self.servers: list[Server] = []
         self.runner.run(self._boot(2 if second else 1))
 
     async def _boot(self, servers: int) -> None:
         self.servers += [Server(self.home, self.piece_bytes) for _ in range(servers)]
+        for server in self.servers:
+            server.outages.down = self.down
 
     async def _survive(self) -> None:
         """New servers for dead ones."""
@@ -95,7 +99,9 @@ class Logs(RuleBasedStateMachine):
 
     @rule(down=st.booleans())
     def outage(self, down: bool) -> None:
-        self.home.storage.down = down
+        self.down = down
+        for server in self.servers:
+            server.outages.down = down
 
     @rule(turns=st.integers(1, 40))
     def work(self, turns: int) -> None:
@@ -171,7 +177,9 @@ class Logs(RuleBasedStateMachine):
             return
         try:
             self.end()
-            self.home.storage.down = False
+            self.down = False
+            for server in self.servers:
+                server.outages.down = False
             self.runner.run(self._all_is_there())
         finally:
             for server in self.servers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tracemalloc
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -13,18 +14,18 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
-from heliostat.control.log_copy import GONE, SHORTER
+from heliostat.control.log_copy import GONE, SHORTER, CopyTools, LogCopy
 from heliostat.control.log_keeper import CUT_OFF, LogKeeper, LogSettings
 from heliostat.control.node_log_choice import NodeLogLimits
 from heliostat.domain.engine import NodeLog
 from heliostat.domain.errors import Unavailable
 from heliostat.domain.ids import InstanceId, NodeId, new_cluster_id
-from heliostat.domain.jobs import Attempt, Job, driver_log, submission_id
+from heliostat.domain.jobs import Attempt, Job, LogFile, driver_log, submission_id
 from heliostat.domain.masking import MASK
 from heliostat.engines.simulated import EPOCH, SimulatedEngine
-from tests.store.samples import an_instance
+from tests.store.samples import HOME, an_instance
 
-from .keeping import QUICK, SECRET, House, house, run_instance, until
+from .keeping import QUICK, SECRET, FailingStorage, House, house, run_instance, until
 
 
 @pytest_asyncio.fixture
@@ -205,19 +206,75 @@ class TestKeeping:
         await keeper.keep(await home.end(job))
         assert await home.printed(job) == "one\ntwo\n"
 
-    async def test_keeping_and_following_at_once(self, home: House, keeper: LogKeeper) -> None:
+    async def test_keeping_and_following_at_once(self, home: House) -> None:
+        """The loops of jobs and of clusters may both come for a log that is being followed: they take turns, and what one
+        has stored none stores again."""
+        keeper = home.keeper(replace(QUICK, piece_bytes=100))
         job = await home.job()
-        home.prints(job, "line\n" * 5000)
-        small = home.keeper(replace(QUICK, piece_bytes=100))
-        for one in (keeper, small):
-            one.follow(job)
+        text = "line\n" * 5000
+        home.prints(job, text)
+        keeper.follow(job)
+        await until(lambda: grown(home, job, 500), "the beginning")
+        before = home.storage.appended
+        assert before < len(text)
         ended = await home.end(job)
-        await asyncio.gather(
-            *(one.keep(ended) for one in (keeper, small, keeper)), keeper.keep_instance(home.instance)
-        )  # fmt: skip
-        await small.close()
-        assert await home.printed(job) == "line\n" * 5000
+        await asyncio.gather(keeper.keep(ended), keeper.keep(ended), keeper.keep_instance(home.instance))
+        await keeper.close()
+        assert await home.printed(job) == text
+        assert home.storage.appended <= len(text) + 100, "but for a piece whose row was not advanced yet"
         assert (await home.driver(job)).complete
+
+    async def test_two_servers_at_once(self, home: House) -> None:
+        storages = [FailingStorage(home.storage.storage) for _ in range(2)]
+        keepers = [
+            home.keeper(replace(QUICK, piece_bytes=size), storage=storage)
+            for size, storage in zip((100, 130), storages, strict=True)
+        ]
+        job = await home.job()
+        text = "line\n" * 2000
+        home.prints(job, text)
+        for keeper in keepers:
+            keeper.follow(job)
+        await until(lambda: grown(home, job, 500), "the beginning")
+        ended = await home.end(job)
+
+        async def keep(keeper: LogKeeper) -> None:
+            while True:
+                with contextlib.suppress(Unavailable):
+                    return await keeper.keep(ended)
+
+        async with asyncio.timeout(20):
+            await asyncio.gather(*(keep(keeper) for keeper in keepers))
+        for keeper in keepers:
+            await keeper.close()
+        assert await home.printed(job) == text
+        assert (await home.driver(job)).complete
+
+    async def test_a_server_that_was_cut_off_cuts_nothing_off(self, home: House) -> None:
+        """It has read a piece, but the database did not answer. When it does, another server has brought the log home."""
+        job = await home.job()
+        home.prints(job, "one\n")
+        tools = CopyTools(home.store, home.engine(), home.storage, home.growth, home.clock)
+        row = await tools.row_or_new(LogFile(job.id, HOME, driver_log(job.id), 0, 0, home.clock.now()))
+        (source,) = await home.engine().log_files(home.instance.id)
+        late = LogCopy(tools, home.instance.id, source, row, [])
+        home.prints(job, "two\n")
+        other = home.keeper()
+        await other.keep(await home.end(job))
+        del home.world.logs[home.instance.id][home.head, source.name][4:]
+        await late.step()
+        assert late.over
+        assert await home.printed(job) == "one\ntwo\n"
+
+    async def test_what_is_complete_changes_no_more(self, home: House, keeper: LogKeeper) -> None:
+        """A server that was overtaken must not make it incomplete again."""
+        job = await home.job()
+        home.prints(job, "one\n")
+        await keeper.keep(await home.end(job))
+        row = await home.driver(job)
+        late = replace(row, complete=False)
+        assert not await home.store.write(lambda tx: tx.log_files.advance(late, row.source_offset))
+        assert await home.driver(job) == row
 
     async def test_an_instance_that_goes_under_a_job(self, home: House, keeper: LogKeeper) -> None:
         job = await home.job()
@@ -300,6 +357,36 @@ class TestOutages:
             await until(lambda: has(home, job, "one\n"), "the line")
         assert [row["event"] for row in logs] == ["log cannot be followed"]
         await keeper.close()
+
+
+class TestCopies:
+    async def test_a_copy_goes_on_after_a_failure(self, home: House) -> None:
+        job = await home.job()
+        home.prints(job, f"one {SECRET} two\n")
+        tools = CopyTools(home.store, home.engine(), home.storage, home.growth, home.clock, piece_bytes=10)
+        row = await tools.row_or_new(LogFile(job.id, HOME, driver_log(job.id), 0, 0, home.clock.now()))
+        (source,) = await home.engine().log_files(home.instance.id)
+        copy = LogCopy(tools, home.instance.id, source, row, [SECRET.encode()])
+        while not copy.over:
+            home.storage.down = True
+            with contextlib.suppress(Unavailable):
+                await copy.step()
+            home.storage.down = False
+            if not await copy.step():
+                await copy.finish(source.size)
+        assert await home.printed(job) == f"one {MASK} two\n"
+
+    async def test_a_file_that_was_removed_is_not_made_again(self, home: House) -> None:
+        job = await home.job()
+        home.prints(job, "one\n")
+        tools = CopyTools(home.store, home.engine(), home.storage, home.growth, home.clock)
+        row = await tools.row_or_new(LogFile(job.id, HOME, driver_log(job.id), 0, 0, home.clock.now()))
+        (source,) = await home.engine().log_files(home.instance.id)
+        copy = LogCopy(tools, home.instance.id, source, row, [])
+        await home.store.write(lambda tx: tx.log_files.remove([row]))
+        await copy.finish(source.size)
+        assert copy.removed
+        assert await home.storage.storage.read(row.key, 0, 9) == b""
 
 
 class TestSecrets:

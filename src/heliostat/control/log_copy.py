@@ -134,7 +134,8 @@ class LogCopy:
                 continue
             missing = GONE if taken is None else SHORTER if self._place < until else note
             if taken is not None and not await self._intact():
-                await self._restart()
+                size = self.file.size
+                await self._restart(BytesLost("the log storage", self.file.key, size, size - 1))
                 continue
             place = self._place
             try:
@@ -148,48 +149,65 @@ class LogCopy:
     async def _put(self, text: bytes, then: LogFile) -> None:
         """Store more text and make ``then``, but for size and time, the row."""
         before = self.file
+        if await self._reloaded():
+            return
         try:
             if text:
                 await self._tools.storage.append(before.key, before.size, text)
         except BytesLost as error:
-            log.warning("stored log was cut", owner=before.owner, file=before.name, cause=error.message)
-            await self._restart()
+            await self._restart(error)
             return
         after = replace(then, size=before.size + len(text), modified_at=self._tools.clock.now())
         if await self._tools.advance(after, before.source_offset):
             self.file = after
         else:
-            await self._reload()
+            await self._overtaken()
 
     async def _intact(self) -> bool:
         """Whether the storage has all that the row promises: a late append of somebody who was overtaken cuts it."""
         last = self.file.size - 1
         return last < 0 or len(await self._tools.storage.read(self.file.key, last, 1)) == 1
 
-    async def _restart(self) -> None:
-        """What was stored is not there. While the source is, it can be copied anew."""
+    async def _restart(self, lost: BytesLost) -> None:
+        """What was stored is not there. While the source is, it can be copied anew; once, lest it goes on for ever."""
         if self._restarted:
-            raise BytesLost("the log storage", self.file.key, self.file.size, 0)
+            raise lost
         self._restarted = True
+        log.warning("stored log was cut", owner=self.file.owner, file=self.file.name, cause=lost.message)
         anew = replace(self.file, size=0, source_offset=self._begin, modified_at=self._tools.clock.now())
         if await self._tools.advance(anew, self.file.source_offset):
             self.file = anew
             self._rewind()
         else:
-            await self._reload()
+            await self._overtaken()
 
-    async def _reload(self) -> None:
-        """Somebody else was faster. What was appended to a file that retention has just removed goes, too."""
+    async def _reloaded(self) -> bool:
+        """Whether somebody else was faster: then the row is taken as it is now.
+
+        Asked before each append, too, which would cut off what the other one has stored. A server that was cut off from
+        the database, and comes back to find its jobs with another one, is stopped by that.
+        """
         found = await self._tools.row(self.file.owner, self.file.name)
-        if found is None:
-            await self._tools.storage.delete(self.file.key)
-            self.removed = True
+        if found is not None and _state(found) == _state(self.file):
+            return False
+        self.removed = found is None
         self.file = found or self.file
         self._rewind()
+        return True
+
+    async def _overtaken(self) -> None:
+        """The row was no longer what it was. What was appended to a file that retention has just removed goes, too."""
+        await self._reloaded()
+        if self.removed:
+            await self._tools.storage.delete(self.file.key)
 
     def _rewind(self) -> None:
         """Forget what was taken and not stored: it is read again."""
         self._masker = StreamMasker(self._secrets)
+
+
+def _state(file: LogFile) -> tuple[int, int, bool]:
+    return file.size, file.source_offset, file.complete
 
 
 def noted(known: str, more: str) -> str:

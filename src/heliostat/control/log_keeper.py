@@ -336,9 +336,7 @@ class LogKeeper:
             if row is None:
                 row = await self._tools.row_or_new(new)
             elif row.source_offset < begin and await self._tools.advance(new, row.source_offset):
-                row = (
-                    new  # it has grown so much since an earlier try that its end begins behind what that one has stored
-                )
+                row = new  # since an earlier try it has grown beyond what that one would have kept
             await LogCopy(self._tools, instance.id, source, row, secrets, begin).finish(source.size)
 
     async def _line(self, instance: InstanceId, source: NodeLog, begin: int) -> int:
