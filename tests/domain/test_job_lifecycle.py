@@ -217,11 +217,11 @@ def test_the_way_of_a_job_on_a_cluster_of_its_own() -> None:
     running = plan(handed.job, UP, RUNS)
     assert (running.job.status, running.why, running.job.started_at) == (JobStatus.RUNNING, "Running", T0)
 
-    done = RaySighting(RayStatus.SUCCEEDED, exit_code=0, started_at=T0, ended_at=T0 + timedelta(seconds=5))
-    ended = plan(running.job, UP, done)
+    done = RaySighting(RayStatus.SUCCEEDED, exit_code=0, started_at=T0, ended_at=NOW + timedelta(seconds=5))
+    ended = decide(facts(running.job, UP, done), NOW + timedelta(seconds=7))
     assert (ended.job.status, ended.job.exit_code) == (JobStatus.SUCCEEDED, 0)
-    assert ended.job.ended_at == T0 + timedelta(seconds=5)
-    assert ended.job.run_seconds(NOW) == 5
+    assert ended.job.ended_at == NOW + timedelta(seconds=5)
+    assert ended.job.run_seconds(NOW) == 35
 
     kept = plan(ended.job, UP)
     assert kept.effect is Effect.KEEP and kept.job.logs_complete
@@ -231,6 +231,12 @@ def test_the_way_of_a_job_on_a_cluster_of_its_own() -> None:
     assert (going.effect, going.job.settled) == (Effect.NONE, False)
     gone = plan(going.job, None)
     assert (gone.job.settled, gone.job.cluster_state, gone.job.released_at) == (True, JobClusterState.DELETED, NOW)
+
+
+def test_a_head_with_a_clock_of_its_own_ends_no_job_in_the_future_or_before_its_beginning() -> None:
+    it = job(attempts=(attempt(),), status=JobStatus.RUNNING)
+    for told, recorded in ((NOW + timedelta(hours=1), NOW), (T0 - timedelta(hours=1), T0)):
+        assert plan(it, UP, RaySighting(RayStatus.SUCCEEDED, ended_at=told)).job.ended_at == recorded
 
 
 def test_the_cluster_stays_for_its_ttl() -> None:

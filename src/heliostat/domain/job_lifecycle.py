@@ -327,7 +327,7 @@ def _after_the_end(facts: JobFacts, now: datetime, kept_cluster_age: timedelta) 
         if last is not None and last.loose:
             return JobPlan(Effect.NONE, job, LONGEST_BACKOFF)
         return JobPlan(Effect.NONE, replace(job, settled=True), None)
-    if cluster is None or (cluster.deleted_at is not None and facts.instance is None):
+    if cluster is None:
         return _without_temporary_cluster(job, now)
     if cluster.wanted is Wanted.DELETED:
         return JobPlan(Effect.NONE, job, ATTENTION)
@@ -378,8 +378,9 @@ def _closed(attempt: Attempt, now: datetime, seen: RaySighting | None) -> Attemp
         return replace(
             attempt, ended_at=now, status=RayStatus.FAILED if attempt.stop_asked_at is None else RayStatus.STOPPED
         )
+    ended = max(attempt.created_at, min(seen.ended_at or now, now))  # Ray's clock may be another machine's
     return replace(
-        attempt, ended_at=seen.ended_at or now, status=seen.status, exit_code=seen.exit_code, message=seen.message,
+        attempt, ended_at=ended, status=seen.status, exit_code=seen.exit_code, message=seen.message,
         started_at=attempt.started_at or seen.started_at, ray_job_id=seen.ray_job_id or attempt.ray_job_id,
         driver_node=seen.driver_node or attempt.driver_node,
     )  # fmt: skip
