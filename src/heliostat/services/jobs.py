@@ -213,7 +213,7 @@ class JobService:
         return begun
 
     async def delete(self, caller: Caller, workspace: WorkspaceId, job: JobId) -> None:
-        """Forget a job that has ended, and its logs. Raises Conflict while anything of it goes on."""
+        """Forget a job that has ended, its logs and those of its temporary cluster. Raises Conflict while it is not over."""
 
         def work(tx: Transaction) -> None:
             record = self._locked(tx, caller, workspace, job, "delete jobs")
@@ -225,6 +225,9 @@ class JobService:
                 )
             tx.jobs.remove(job)
             tx.log_files.expire(job)
+            if record.spec.temporary:
+                for run in {row.owner for row in tx.log_files.of_runs(record.cluster)}:
+                    tx.log_files.expire(run)
             _note(
                 tx,
                 record,
