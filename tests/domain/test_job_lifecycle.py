@@ -225,7 +225,7 @@ def test_the_way_of_a_job_on_a_cluster_of_its_own() -> None:
 
     kept = plan(ended.job, UP)
     assert kept.effect is Effect.KEEP and kept.job.logs_complete
-    released = plan(kept.job, UP)
+    released = decide(facts(kept.job, UP), NOW + timedelta(seconds=7))
     assert released.effect is Effect.RELEASE
     going = plan(released.job, cluster(State.STOPPING, Wanted.DELETED))
     assert (going.effect, going.job.settled) == (Effect.NONE, False)
