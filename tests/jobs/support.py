@@ -84,8 +84,8 @@ class Server(Killable):
     def nothing_is_left(self) -> None:
         """No cluster, no process of one, no folder of one."""
         until(lambda: not self.clusters, "the clusters are gone")
-        assert processes_of(self.home) == []
-        assert list((self.home / "local" / "i").iterdir()) == []
+        until(lambda: not processes_of(self.home), "their processes are gone")
+        until(lambda: not list((self.home / "local" / "i").iterdir()), "their folders are gone")
 
     def close(self) -> None:
         """Remove everything that runs, whatever has happened."""
