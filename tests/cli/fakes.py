@@ -235,7 +235,7 @@ class Clusters:
         }  # fmt: skip
         return [decode(Node, head), decode(Node, lost)]
 
-    def logs(self, name: str) -> list[LogFile]:
+    def logs(self, name: str, *, instance: str | None = None) -> list[LogFile]:
         rows = [
             {"name": "nodes/head/raylet.out", "size": 5_000_000, "note": ""},
             {"name": "nodes/head/gcs_server.out", "size": 900, "note": "only the end was kept"},

@@ -157,6 +157,17 @@ def test_a_second_attempt_is_told_of(capsys: pytest.CaptureFixture[str]) -> None
     assert "attempt 2" in told.err
 
 
+def test_progress_ends_with_the_first_words_of_an_attempt(capsys: pytest.CaptureFixture[str]) -> None:
+    waits = fakes.waiting("ray", "it is handed to Ray", attempts=[fakes.attempt(status="PENDING")])
+    prepares = waits | {"message": "its environment is set up"}
+    Play(
+        fakes.waiting("queued"), waits, "Runtime env is setting up.\n", prepares, fakes.job(), "one\n", END
+    ).follower().follow()
+    told = capsys.readouterr()
+    assert told.out == "Runtime env is setting up.\none\n"
+    assert told.err.count("nightly") == 1
+
+
 def test_without_its_log_nothing_is_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     Play(*STARTED, END).follower(log=False).follow()
     assert capsys.readouterr().out == ""

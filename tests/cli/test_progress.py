@@ -115,3 +115,14 @@ def test_a_stop_does_not_repeat_the_steps_of_the_start() -> None:
         for state in ("Stopping", "Stopped"):
             board.show(seen(step("head", 5.0, ended=True), state=state))
     assert [line.split()[0] for line in told] == ["stopping", "stopped"]
+
+
+def test_a_detail_that_is_too_long_leaves_the_other_columns_their_room() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, width=60, force_terminal=True, color_system=None)
+    told = "Job has not started yet. It may be waiting for the runtime environment to be set up. " * 3
+    with LiveBoard("starting training", console=console) as board:
+        board.show(seen(step("environment", 0.5, ended=True), step("head", 31.0, ended=False, detail=told)))
+    line = [line for line in screen.getvalue().splitlines() if "Job has not" in line][-1]
+    assert line.split()[1:4] == ["head", "31.0", "s"]
+    assert line.rstrip().endswith("…")

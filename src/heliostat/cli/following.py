@@ -91,6 +91,7 @@ class Follower:
         self._info = job.info
         self._board: Board[JobInfo] | None = None
         self._attempt = 0
+        self._spoken = False
         self._story = Story()
 
     def follow(self) -> JobInfo:
@@ -132,6 +133,7 @@ class Follower:
                     self._tell(info)
                 case _Text(text):
                     self._close_board()
+                    self._spoken = True
                     click.echo(text, nl=False)
                     sys.stdout.flush()
                     self._room.release()
@@ -148,10 +150,11 @@ class Follower:
 
     def _tell(self, info: JobInfo) -> None:
         self._info = info
-        if self._board is None and info.status in WAITING:
-            number = attempt_at_hand(info)
-            if number != self._attempt:
-                self._attempt, self._story = number, Story()
+        number = attempt_at_hand(info)
+        if number != self._attempt:
+            self._attempt, self._story, self._spoken = number, Story(), False
+        # Once an attempt has said something its log tells how it goes on: Ray's own words come before the program's.
+        if self._board is None and info.status in WAITING and not self._spoken:
             note = f"attempt {number}" if number > 1 else ""
             self._board = board_of(self._app, title(info), self._story.sight, note)
             self._board.__enter__()

@@ -130,16 +130,20 @@ def attempt(row: models.Attempt) -> str:
 
 
 def log_files(rows: Iterable[models.LogFile], *, owners: bool = False) -> Table:
-    """``owners``: the files of several runs."""
-    heading = ("NAME", "SIZE", "MODIFIED", "COMPLETE", "NOTE")
-    found = [
-        (row.name, size(row.size), moment(row.modified_at), "yes" if row.complete else "no", first_line(row.note))
-        for row in rows
-    ]
+    """Names come last and whole, since they are copied. ``owners``: the files of several runs; else entry points first."""
+    heading = ("SIZE", "MODIFIED", "COMPLETE", "NAME")
+    listed = list(rows) if owners else sorted(rows, key=lambda row: row.name.startswith("nodes/"))
+    found = [(size(row.size), moment(row.modified_at), _completeness(row), row.name) for row in listed]
     if not owners:
-        return Table(heading, tuple(found), empty="no logs")
-    named = tuple((row.owner, *cells) for row, cells in zip(rows, found, strict=True))
-    return Table(("INSTANCE", *heading), named, empty="no logs are kept: they are collected when a run ends")
+        return Table(heading, tuple(found), empty="no logs", whole=True)
+    named = tuple((row.owner, *cells) for row, cells in zip(listed, found, strict=True))
+    empty = "no logs are kept: they are collected when a run ends"
+    return Table(("INSTANCE", *heading), named, empty=empty, whole=True)
+
+
+def _completeness(row: models.LogFile) -> str:
+    word = "yes" if row.complete else "no"
+    return f"{word}, {first_line(row.note)}" if row.note else word
 
 
 def size(count: int) -> str:

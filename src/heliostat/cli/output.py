@@ -39,6 +39,8 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     empty: str = ""
     """What to say to people, on stderr, when there is no row."""
+    whole: bool = False
+    """The last column is never cut."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def screen_lines(table: Table, columns: int) -> list[str]:
     ]
     for row in table.rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        cells[-1] = row[-1] if len(row[-1]) <= room else row[-1][: room - 1] + "…"
+        cells[-1] = row[-1] if table.whole or len(row[-1]) <= room else row[-1][: room - 1] + "…"
         styled = (click.style(cell, fg=STATE_COLOURS.get(cell.strip())) for cell in cells)
         found.append("  ".join(styled).rstrip())
     return found

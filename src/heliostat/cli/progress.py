@@ -27,6 +27,8 @@ STEPS = ("queued", "environment", "head", "workers")
 MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "waiting": ("·", "dim")}
 """A sign and its colour; what is going on has a spinner."""
 SETTLED = {"Running": "done", "Stopped": "done", "Error": "failed"}
+DETAIL_COLUMN = 32
+"""Where the details of steps begin on a terminal, at the most."""
 SILENCE_SECONDS = 15.0
 """A pipe hears of a step that is still going on this often."""
 
@@ -235,7 +237,7 @@ class LiveBoard(NoBoard):
                 Text(*mark) if mark else self._spinner,
                 Text(line.step, style),
                 Text(elapsed, style),
-                Text(f" {line.detail}", "dim"),
+                Text(f" {_cut(line.detail, self._console.width - DETAIL_COLUMN)}", "dim"),
             )
         head = _grid(3, 11, 9)
         mark = self._mark or MARKS.get(sight.mark)
@@ -251,6 +253,11 @@ class LiveBoard(NoBoard):
         whole.add_row(head)
         whole.add_row(steps)
         return whole
+
+
+def _cut(text: str, room: int) -> str:
+    """So much of a text, since a table that is too wide for its terminal takes the room from all columns."""
+    return text if len(text) <= max(room, 1) else f"{text[: max(room, 1) - 1]}…"
 
 
 def _grid(indent: int, title: int, elapsed: int) -> Any:  # a rich Table

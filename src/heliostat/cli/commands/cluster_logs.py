@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     examples="""
         heliostat cluster logs training
         heliostat cluster logs training --instance ray-0a1b2c3d4e5f6g7h-1a2b3c4d
-        heliostat cluster logs training --file nodes/head/raylet.out
+        heliostat cluster logs training --file nodes/ray-0a1b2c3d4e5f6g7h-1a2b3c4d-head/raylet.out
         heliostat cluster logs training --grep 'OutOfMemory|SIGKILL'
         heliostat cluster logs training --list -o json
     """,

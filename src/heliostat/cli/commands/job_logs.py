@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 DRIVER = "driver"
 """The log of the entry point, whatever its file is called."""
 
+_UNBEGUN = "it may not have begun; wait for it with: heliostat job logs"
+
 
 @click.command(
     "logs",
@@ -26,7 +28,7 @@ DRIVER = "driver"
         heliostat job logs nightly --grep 'loss=0\\.[0-9]+'
         heliostat job logs nightly --attempt 1
         heliostat job logs nightly --list
-        heliostat job logs nightly --file nodes/head/raylet.out
+        heliostat job logs nightly --file rj-0123456789abcdef_driver.log
     """,
 )
 @pass_name("job")
@@ -74,11 +76,12 @@ def _show(
 
     read = client.jobs.follow_log if follow else client.jobs.read_log
     try:
-        show(read(job.id, file, attempt=attempt, tail=tail, grep=grep))
+        if not show(read(job.id, file, attempt=attempt, tail=tail, grep=grep)) and grep is None and not follow:
+            app.say("there is nothing in it" if job.ended_at is not None else f"{_UNBEGUN} {job.id} --follow")
     except NotFound as error:
         remedy = f"see what there is with: heliostat job logs {job.id} --list"
         if job.ended_at is None:
-            remedy = f"it may not have begun; wait for it with: heliostat job logs {job.id} --follow"
+            remedy = f"{_UNBEGUN} {job.id} --follow"
         raise Failure(str(error), code=ExitCode.NOT_FOUND, remedy=remedy) from error
     except KeyboardInterrupt:
         if job.ended_at is None:
