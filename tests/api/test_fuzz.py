@@ -23,6 +23,13 @@ from heliostat.services import Services
 from heliostat.testing.harness import threaded
 
 load_all_checks()
+
+
+@schemathesis.serializer("application/zip")
+def _zip(context: schemathesis.SerializationContext, value: object) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode(errors="replace")
+
+
 NOT_CHECKED = CHECKS.get_by_names(
     [
         "positive_data_acceptance",  # what is well-formed may still name a queue that is not there (422)

@@ -75,6 +75,18 @@ def test_lines_are_those_that_match(lines: list[bytes], ended: bool, cuts: list[
     assert b"".join(shaped(Lines(log_text.pattern("b|ä")), data, cuts)) == expected
 
 
+@given(
+    st.lists(st.sampled_from([b"ab", b"b", b"", b"a b", b"aab"]), max_size=8),
+    st.sampled_from(["^b", "b$", "^$", "^a.*b$", r"\bb", r"\Ab", r"b\z", "(?i)B", "[^a]b", "a|^b$", "b.?$", "(?s)a.b"]),
+    CUTS,
+)
+def test_anchors_are_about_lines(lines: list[bytes], text: str, cuts: list[int]) -> None:
+    data = b"".join(line + b"\n" for line in lines)
+    chosen = log_text.pattern(text)
+    expected = b"".join(line + b"\n" for line in lines if re.search(text.replace(r"\z", r"\Z").encode(), line))
+    assert b"".join(shaped(Lines(chosen), data, cuts)) == expected
+
+
 def test_a_line_without_end_takes_bounded_memory() -> None:
     lines = Lines(log_text.pattern("needle"))
     for _ in range(100):

@@ -21,7 +21,7 @@ from . import problems, streams
 from .context import Context
 from .edge import BrokenOff
 from .log_sources import Source
-from .log_text import Bytes, Characters, Lines, OutsideRange, Shape, byte_range
+from .log_text import Bytes, Characters, LinePattern, Lines, OutsideRange, Shape, byte_range
 from .streams import Pace, frame
 
 PIECE = 128 << 10
@@ -145,10 +145,10 @@ class Follower:
                 await self._here.services.logs.wait_for_growth(self._source.owner, WAIT_SECONDS)
 
 
-def followed(here: Context, source: Source, offset: int, lines: Any | None, seconds: float | None) -> Response:
+def followed(here: Context, source: Source, offset: int, lines: LinePattern | None, seconds: float | None) -> Response:
     """Server-sent events: ``log`` with text, its id the place behind it; ``end`` when nothing more will come.
 
-    ``lines`` is a compiled pattern, or None for everything. Raises Throttled.
+    ``lines`` chooses some; None = everything. Raises Throttled.
     """
     shape = Characters if lines is None else lambda: Lines(lines)
     follower = Follower(here, source, offset, shape, Pace(seconds, here.shared.closing))
@@ -166,7 +166,9 @@ def followed(here: Context, source: Source, offset: int, lines: Any | None, seco
     return streams.response(here, frames())
 
 
-def followed_plainly(here: Context, source: Source, offset: int, lines: Any | None, seconds: float | None) -> Response:
+def followed_plainly(
+    here: Context, source: Source, offset: int, lines: LinePattern | None, seconds: float | None
+) -> Response:
     """The same as plain text, without signs of life and end. An end before the log's own breaks the connection."""
     shape = Bytes if lines is None else lambda: Lines(lines)
     follower = Follower(here, source, offset, shape, Pace(seconds, here.shared.closing))

@@ -26,6 +26,8 @@ STATUS = {
     "throttled": 429,
     "unavailable": 503,
     "not_ready": 503,
+    "ray_refused": 422,
+    "code_unavailable": 422,
     "internal": 500,
 }
 """Status of each code of :mod:`heliostat.domain.errors`."""

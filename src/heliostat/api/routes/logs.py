@@ -165,10 +165,10 @@ async def _read(
     name: str,
     offset: int | None,
     tail: int | None,
-    lines: Any | None,
+    lines: log_text.LinePattern | None,
     blank: LogFile | None = None,
 ) -> Response:
-    """``lines`` is a compiled pattern (``Any``: RE2 has no types); ``blank`` stands for a file that is not there."""
+    """``blank`` stands for a file that is not there."""
     logs = here.services.logs
     try:
         file = await logs.file(here.caller, workspace, owner, name)
@@ -198,7 +198,7 @@ async def _follow(
     source: Source,
     offset: int | None,
     tail: int | None,
-    lines: Any | None,
+    lines: log_text.LinePattern | None,
     seconds: float | None,
 ) -> Response:
     resumed = _resumed(source, request.headers.get("last-event-id", ""))

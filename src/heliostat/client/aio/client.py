@@ -90,9 +90,9 @@ class AsyncClient:
         """Server-sent events of a request. Close it (``contextlib.aclosing``) when you leave it before its end."""
         return self._transport.stream(request, silence=silence)
 
-    def pieces(self, request: Request) -> AsyncGenerator[bytes, None]:
+    def pieces(self, request: Request, *, silence: float = 60.0) -> AsyncGenerator[bytes, None]:
         """The bytes of an answer that is no JSON, as they come."""
-        return self._transport.pieces(request)
+        return self._transport.pieces(request, silence=silence)
 
     async def upload(self, path: str, file: Path, size: int) -> Any:
         """PUT a file; returns the answer's JSON."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 from ..errors import ClusterFailed, DeadlineExceeded, InvalidRequest, NotFound
 from ..facts import ClusterFacts
-from ..models import ClusterInfo, Event, Explanation, Node, Progress
+from ..models import ClusterInfo, Event, Explanation, LogFile, Node, Progress
 from ..specs import CreateFields, UpdateFields
 from .chosen import chosen
 
@@ -136,6 +136,10 @@ class AsyncCluster(ClusterFacts):
     def follow_events(self, *, after: int | None = None) -> AsyncGenerator[Event, None]:
         """What happens to it, as it happens."""
         return self._client.clusters.follow_events(self.id, after=after)
+
+    async def logs(self, *, instance: str | None = None) -> Sequence[LogFile]:
+        """What was kept of the logs of its nodes, of all its runs or of one."""
+        return await self._client.clusters.logs(self.id, instance=instance)
 
     async def why(self) -> Explanation:
         """Why it is in its state."""

@@ -12,6 +12,9 @@ from .. import protocol
 if TYPE_CHECKING:
     from .client import AsyncClient
 
+SEARCH_SECONDS = 600.0
+"""How long the server may search a log without finding anything."""
+
 
 async def text_of(
     client: AsyncClient,
@@ -29,7 +32,7 @@ async def text_of(
     while True:
         request = protocol.get(path, offset=place or None, tail=tail, grep=grep, attempt=attempt)
         try:
-            async with aclosing(client.pieces(request)) as pieces:
+            async with aclosing(client.pieces(request, silence=SEARCH_SECONDS if grep else 60.0)) as pieces:
                 async for piece in pieces:
                     connection.good()
                     place += len(piece)

@@ -80,12 +80,16 @@ class AsyncTransport:
         except httpx.TransportError as error:
             raise self._problem(error) from error
 
-    async def pieces(self, request: Request) -> AsyncGenerator[bytes, None]:
-        """The bytes of an answer as they come. Raises Unavailable when it breaks; nothing is tried again."""
+    async def pieces(self, request: Request, *, silence: float = 60.0) -> AsyncGenerator[bytes, None]:
+        """The bytes of an answer as they come. Nothing is tried again.
+
+        Raises Unavailable when it breaks, or when nothing came for ``silence`` seconds.
+        """
+        limits = httpx.Timeout(self._timeout, read=silence)
         headers = {**request.headers, "accept": "*/*"}
         try:
             async with self._http.stream(
-                request.method, request.path, params=request.parameters, headers=headers
+                request.method, request.path, params=request.parameters, headers=headers, timeout=limits
             ) as answer:
                 if answer.status_code >= 400:
                     read(answer.status_code, answer.headers, await answer.aread())

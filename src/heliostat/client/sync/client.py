@@ -93,9 +93,9 @@ class Client:
         """Server-sent events of a request. Close it (``contextlib.closing``) when you leave it before its end."""
         return self._transport.stream(request, silence=silence)
 
-    def pieces(self, request: Request) -> Generator[bytes, None, None]:
+    def pieces(self, request: Request, *, silence: float = 60.0) -> Generator[bytes, None, None]:
         """The bytes of an answer that is no JSON, as they come."""
-        return self._transport.pieces(request)
+        return self._transport.pieces(request, silence=silence)
 
     def upload(self, path: str, file: Path, size: int) -> Any:
         """PUT a file; returns the answer's JSON."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 from ..errors import ClusterFailed, DeadlineExceeded, InvalidRequest, NotFound
 from ..facts import ClusterFacts
-from ..models import ClusterInfo, Event, Explanation, Node, Progress
+from ..models import ClusterInfo, Event, Explanation, LogFile, Node, Progress
 from ..specs import CreateFields, UpdateFields
 from .chosen import chosen
 
@@ -139,6 +139,10 @@ class Cluster(ClusterFacts):
     def follow_events(self, *, after: int | None = None) -> Generator[Event, None, None]:
         """What happens to it, as it happens."""
         return self._client.clusters.follow_events(self.id, after=after)
+
+    def logs(self, *, instance: str | None = None) -> Sequence[LogFile]:
+        """What was kept of the logs of its nodes, of all its runs or of one."""
+        return self._client.clusters.logs(self.id, instance=instance)
 
     def why(self) -> Explanation:
         """Why it is in its state."""

@@ -15,6 +15,9 @@ from .. import protocol
 if TYPE_CHECKING:
     from .client import Client
 
+SEARCH_SECONDS = 600.0
+"""How long the server may search a log without finding anything."""
+
 
 def text_of(
     client: Client,
@@ -32,7 +35,7 @@ def text_of(
     while True:
         request = protocol.get(path, offset=place or None, tail=tail, grep=grep, attempt=attempt)
         try:
-            with closing(client.pieces(request)) as pieces:
+            with closing(client.pieces(request, silence=SEARCH_SECONDS if grep else 60.0)) as pieces:
                 for piece in pieces:
                     connection.good()
                     place += len(piece)

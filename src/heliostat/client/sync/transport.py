@@ -83,11 +83,17 @@ class Transport:
         except httpx.TransportError as error:
             raise self._problem(error) from error
 
-    def pieces(self, request: Request) -> Generator[bytes, None, None]:
-        """The bytes of an answer as they come. Raises Unavailable when it breaks; nothing is tried again."""
+    def pieces(self, request: Request, *, silence: float = 60.0) -> Generator[bytes, None, None]:
+        """The bytes of an answer as they come. Nothing is tried again.
+
+        Raises Unavailable when it breaks, or when nothing came for ``silence`` seconds.
+        """
+        limits = httpx.Timeout(self._timeout, read=silence)
         headers = {**request.headers, "accept": "*/*"}
         try:
-            with self._http.stream(request.method, request.path, params=request.parameters, headers=headers) as answer:
+            with self._http.stream(
+                request.method, request.path, params=request.parameters, headers=headers, timeout=limits
+            ) as answer:
                 if answer.status_code >= 400:
                     read(answer.status_code, answer.headers, answer.read())
                 yield from answer.iter_bytes()
