@@ -6,7 +6,6 @@ Lists show every reader what viewers see of a job: where users put secrets, that
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -25,18 +24,24 @@ _KEPT = 5000
 
 
 class JobDocuments:
-    """Writes documents of jobs. Listed documents of jobs for which nothing remains to be done never change, and are kept."""
+    """Writes documents of jobs.
+
+    For lists, what never changes of a job is written once and kept; of one for which nothing remains to be done, that is
+    everything.
+    """
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._kept: dict[JobId, orjson.Fragment] = {}
+        self._kept: dict[JobId, tuple[bytes, bool]] = {}
+        """The listed document without its closing brace, and whether it is whole."""
 
     def job(self, caller: Caller, view: JobView, **more: bool) -> Document:
         """A job as ``caller`` may see it."""
         job = view.job
         spec = spec_document(job.spec.cluster_spec) if job.spec.temporary else None
         return {
-            **self._listed(job.spec, view),
+            **_fixed(job, job.spec),
+            **self._changing(view),
             "cluster_spec": spec and {name: value for name, value in spec.items() if name != "name"},
             "working_dir": job.spec.code.working_dir,
             "files": list(job.spec.code.files),
@@ -47,51 +52,35 @@ class JobDocuments:
             **more,
         }
 
-    def listed(self, view: JobView) -> Document | orjson.Fragment:
+    def listed(self, view: JobView) -> orjson.Fragment:
         """A job in a list."""
-        kept = self._kept.get(view.job.id)
-        if kept is not None:
-            return kept
-        document = self._listed(masked_job(view.job.spec), view)
-        if view.job.settled:
-            if len(self._kept) >= _KEPT:
-                self._kept.pop(next(iter(self._kept)))
-            self._kept[view.job.id] = orjson.Fragment(orjson.dumps(document))
-        return document
+        job = view.job
+        text, whole = self._kept.get(job.id) or (orjson.dumps(_fixed(job, masked_job(job.spec)))[:-1], False)
+        written = text if whole else b"".join((text, b",", orjson.dumps(self._changing(view))[1:-1]))
+        if job.id not in self._kept and len(self._kept) >= _KEPT:
+            self._kept.pop(next(iter(self._kept)))
+        self._kept[job.id] = (written, True) if job.settled else (text, False)
+        return orjson.Fragment(written + b"}")
 
-    def _listed(self, spec: JobSpec, view: JobView) -> Document:
+    def _changing(self, view: JobView) -> Document:
         job, now = view.job, self._services.clock.now()
         progress = progress_of(job, view.cluster, view.instance)
         return {
-            "id": job.id,
-            "workspace": job.workspace,
-            "name": spec.name,
             "status": job.status,
             "message": job.message,
             "cause": job.cause,
             "exit_code": job.exit_code,
-            "entrypoint": spec.entrypoint,
             "cluster": {
                 "id": job.cluster,
-                "name": spec.cluster_spec.name,
-                "temporary": spec.temporary,
+                "name": job.spec.cluster_spec.name,
+                "temporary": job.spec.temporary,
                 "state": job.cluster_state,
             },
-            "runtime_env": spec.runtime_env,
-            "metadata": dict(spec.metadata),
-            "tags": dict(spec.tags),
-            "resources": _resources(spec.resources),
-            "deadline_seconds": _seconds(spec.deadline),
-            "retries": asdict(spec.retries),
-            "shutdown_after_finish": spec.shutdown_after_finish,
-            "ttl_seconds": _seconds(spec.ttl),
-            "creator": job.creator_name,
-            "submitted_at": moment(job.submitted_at),
             "started_at": moment(job.started_at),
             "ended_at": moment(job.ended_at),
             "run_seconds": round(job.run_seconds(now), 3),
             "attempts": [_attempt(job, row) for row in job.attempts],
-            "usage": asdict(view.usage),
+            "usage": vars(view.usage),
             "logs_complete": job.logs_complete,
             "settled": job.settled,
             "progress": {
@@ -108,6 +97,26 @@ class JobDocuments:
             return None
         links = self._services.access.links(caller.principal, view.cluster, view.instance)
         return None if links is None else {"dashboard_url": links.dashboard_url}
+
+
+def _fixed(job: Job, spec: JobSpec) -> Document:
+    """What never changes of a job. ``spec`` is its own, or what a reader may see of it."""
+    return {
+        "id": job.id,
+        "workspace": job.workspace,
+        "name": spec.name,
+        "entrypoint": spec.entrypoint,
+        "runtime_env": spec.runtime_env,
+        "metadata": dict(spec.metadata),
+        "tags": dict(spec.tags),
+        "resources": _resources(spec.resources),
+        "deadline_seconds": _seconds(spec.deadline),
+        "retries": vars(spec.retries),
+        "shutdown_after_finish": spec.shutdown_after_finish,
+        "ttl_seconds": _seconds(spec.ttl),
+        "creator": job.creator_name,
+        "submitted_at": moment(job.submitted_at),
+    }
 
 
 def log_file(row: LogFile) -> Document:
