@@ -179,6 +179,12 @@ def test_what_goes_wrong_while_following_is_raised(error: Exception) -> None:
         Play(fakes.job(), error).follower(log=False).follow()
 
 
+def test_a_server_that_is_gone_ends_the_looking_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Unreachable):
+        Play(fakes.job(), Unreachable("nothing answers")).follower(log=False).follow()
+    assert f"goes on; follow it with: heliostat job logs {fakes.JOB} --follow" in capsys.readouterr().err
+
+
 def test_a_log_larger_than_what_may_wait_is_shown_whole(capsys: pytest.CaptureFixture[str]) -> None:
     pieces = [f"{number}\n" for number in range(1000)]
     Play(fakes.job(), *pieces, END).follower().follow()

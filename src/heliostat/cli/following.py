@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from heliostat.client.errors import Unavailable
+
 from .app import App
 from .durations import seconds
 from .exits import ExitCode
@@ -106,7 +108,7 @@ class Follower:
             self._close_board()
             self._end()
             raise
-        except (KeyboardInterrupt, BrokenPipeError):
+        except (KeyboardInterrupt, BrokenPipeError, Unavailable):
             self._close_board()
             self._app.say(self._goes_on())
             raise
