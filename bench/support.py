@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 TICKS = os.sysconf("SC_CLK_TCK")
+sys.path.insert(0, str(Path(__file__).parent.parent))  # for tests.environments, which the benchmarks share
 
 
 def cpu_seconds(pid: int) -> float:
