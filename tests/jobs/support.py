@@ -84,7 +84,7 @@ class Server(Killable):
     def nothing_is_left(self) -> None:
         """No cluster, no process of one, no folder of one."""
         until(lambda: not self.clusters, "the clusters are gone")
-        until(lambda: not processes_of(self.home), "their processes are gone")
+        until(lambda: not self._left_behind(), "their processes are gone")
         until(lambda: not list((self.home / "local" / "i").iterdir()), "their folders are gone")
 
     def close(self) -> None:
@@ -108,6 +108,13 @@ class Server(Killable):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(int(line.split()[0]), signal.SIGKILL)
                 time.sleep(0.05)
+
+    def _left_behind(self) -> list[str]:
+        """Processes of nodes. What the server keeps at hand to start the next ones with, a child of its own, is none."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task")
+        own = {pid for task in children.iterdir() for pid in (task / "children").read_text().split()}
+        return [line for line in processes_of(self.home) if line.split()[0] not in own]
 
     @staticmethod
     def _running(process: subprocess.Popen[bytes]) -> bool:

@@ -20,7 +20,7 @@ from heliostat.domain.ids import JobId
 from heliostat.domain.installation import Installation
 from heliostat.domain.job_lifecycle import ATTENTION, Effect, JobFacts, JobPlan, asks_ray, decide, failed_before_ray
 from heliostat.domain.job_states import JobStatus, may
-from heliostat.domain.jobs import Attempt, Job, Prepared
+from heliostat.domain.jobs import Job, Prepared
 from heliostat.domain.ray_jobs import Absence, Cause, RaySighting
 from heliostat.domain.records import Cluster, Event, Instance
 from heliostat.domain.states import Wanted
@@ -32,6 +32,7 @@ from heliostat.store import Store, Transaction
 
 from .code_delivery import CodeDelivery
 from .log_keeper import LogKeeper
+from .log_secrets import of_instance, of_job, without_secrets
 
 log = structlog.get_logger()
 ACTOR = "heliostat"
@@ -138,17 +139,23 @@ class JobReconciler:
         ) if instance is not None else ""  # fmt: skip
         seen: RaySighting | Absence = Absence.NOT_ASKED
         if asks_ray(job, cluster):
-            seen = await self._sighting(instance, job.attempts[-1])
+            seen = await self._sighting(job, instance)
         return JobFacts(job, cluster, instance, seen, head)
 
-    async def _sighting(self, instance: Instance | None, attempt: Attempt) -> RaySighting | Absence:
+    async def _sighting(self, job: Job, instance: Instance | None) -> RaySighting | Absence:
         head = _head(instance)
-        if head is None:
+        if head is None or instance is None:
             return Absence.UNREACHABLE
         try:
-            return await self._ray.sighting(head, attempt.submission_id) or Absence.UNKNOWN
+            seen = await self._ray.sighting(head, job.attempts[-1].submission_id)
         except Unavailable:
             return Absence.UNREACHABLE
+        if seen is None:
+            return Absence.UNKNOWN
+        if not seen.message:
+            return seen
+        # It may quote the log, in which the variables of the nodes may stand, too.
+        return replace(seen, message=without_secrets(seen.message, of_job(job) | of_instance(instance)))
 
     # --- effects ----------------------------------------------------------------------------------------------------
 

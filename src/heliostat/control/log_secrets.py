@@ -1,10 +1,16 @@
-"""What must not stand in a log that we keep: the secrets of jobs, and of the run of the cluster that they ran on. Pure."""
+"""What must not stand in a log or a message that we keep: the secrets of jobs, and of the run of the cluster that they ran
+on. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from heliostat.domain.jobs import Job
-from heliostat.domain.masking import of_runtime_env, of_settings, secret_values
+from heliostat.domain.masking import StreamMasker, encoded, of_runtime_env, of_settings, secret_values
 from heliostat.domain.records import Instance
+
+CUT = "..."
+"""How a sentence ends that was too long."""
 
 
 def of_job(job: Job) -> frozenset[str]:
@@ -26,3 +32,11 @@ def of_instance(instance: Instance) -> frozenset[str]:
         password = tolerance.redis_password.reveal() if tolerance.redis_password is not None else ""
         found |= of_settings({"url": tolerance.redis_url, "password": password})
     return found
+
+
+def without_secrets(message: str, secrets: Collection[str]) -> str:
+    """What Ray says of a job, without these secrets, and without the beginning of one at which it was cut."""
+    masker = StreamMasker(encoded(secrets))
+    shown = masker.feed(message.removesuffix(CUT).encode(errors="surrogatepass"))
+    shown += CUT.encode() if message.endswith(CUT) else masker.finish()
+    return shown.decode(errors="surrogatepass")
