@@ -14,6 +14,7 @@ from heliostat.domain.ids import ClusterId, InstanceId, JobId, PrincipalId, Work
 from heliostat.domain.job_lifecycle import (
     AT_ONCE,
     STOP_PATIENCE,
+    STRAY_PATIENCE,
     Effect,
     JobFacts,
     JobPlan,
@@ -264,6 +265,28 @@ def test_the_deadline_counts_from_submission_and_stops_what_runs() -> None:
     assert "0:00:30" in stopped.job.message
 
 
+def test_a_job_that_ended_in_time_while_nobody_looked_is_no_timeout() -> None:
+    late = specified(job(attempts=(attempt(),), status=JobStatus.RUNNING), deadline=timedelta(seconds=20))
+    in_time = RaySighting(RayStatus.SUCCEEDED, exit_code=0, ended_at=T0 + timedelta(seconds=10))
+    ended = plan(late, UP, in_time).job
+    assert (ended.status, ended.ended_at) == (JobStatus.SUCCEEDED, in_time.ended_at)
+    assert plan(late, UP, replace(in_time, ended_at=NOW)).job.goal is JobGoal.TIMEOUT
+    again = plan(specified(late, retries=Retries(1)), UP, replace(in_time, status=RayStatus.FAILED, exit_code=1)).job
+    assert again.status is JobStatus.PENDING
+    assert plan(again, UP).job.goal is JobGoal.TIMEOUT
+
+
+def test_a_submission_that_may_still_be_on_its_way_when_it_is_cancelled_is_watched_for() -> None:
+    unanswered = job(status=JobStatus.CANCELLING, goal=JobGoal.CANCEL, attempts=(attempt(submitted_at=None),))
+    ended = plan(specified(unanswered, cluster=CLUSTER), UP, Absence.UNKNOWN).job
+    assert ended.status is JobStatus.CANCELLED and asks_ray(ended, UP)
+    assert plan(ended, UP, RUNS).effect is Effect.STOP
+    kept = plan(ended, UP, Absence.UNKNOWN)
+    assert kept.effect is Effect.KEEP and not plan(kept.job, UP, Absence.UNKNOWN).job.settled
+    later = decide(facts(kept.job, UP, Absence.UNKNOWN), NOW + STRAY_PATIENCE)
+    assert plan(later.job, UP).job.settled
+
+
 def test_a_job_is_looked_at_again_when_its_deadline_comes() -> None:
     it = specified(job(), deadline=timedelta(seconds=31))
     assert plan(it, cluster(State.STARTING)).again == timedelta(seconds=1)
@@ -296,6 +319,22 @@ def test_a_new_head_ends_a_driver_that_was_on_the_old_one_though_ray_lists_it() 
     ended = plan(it, UP, RUNS, head="head-2")
     assert (ended.job.status, ended.job.cause) == (JobStatus.FAILED, Cause.INFRASTRUCTURE)
     assert "head" in ended.job.message
+
+
+def test_a_job_that_a_new_head_was_given_is_not_ended_for_the_death_of_the_old_one() -> None:
+    opened = job(attempts=(attempt(submitted_at=None),), status=JobStatus.PENDING)
+    given = plan(opened, UP, head="head-2")
+    assert given.effect is Effect.SUBMIT
+    assert plan(given.job, UP, RaySighting(RayStatus.PENDING), head="head-2").job.status is JobStatus.PENDING
+    dead = plan(given.job, UP, replace(RUNS, driver_node="head-2"), head="head-3")
+    assert (dead.job.status, dead.job.cause) == (JobStatus.FAILED, Cause.INFRASTRUCTURE)
+
+
+def test_the_death_of_a_head_is_noticed_though_none_was_known_when_the_attempt_was_opened() -> None:
+    opened = job(attempts=(attempt(submitted_at=None, head=""),), status=JobStatus.PENDING)
+    runs = plan(plan(opened, UP, head="").job, UP, RUNS)
+    assert runs.job.status is JobStatus.RUNNING
+    assert plan(runs.job, UP, RUNS, head="head-2").job.status is JobStatus.FAILED
 
 
 def test_a_driver_on_a_worker_outlives_its_head() -> None:

@@ -27,6 +27,8 @@ ATTENTION = timedelta(seconds=2)
 KEPT_CLUSTER_AGE = timedelta(hours=24)
 STOP_PATIENCE = timedelta(seconds=15)
 """How long Ray is given to confirm a stop. A PENDING job that cannot be scheduled never confirms it (Ray contract, section 5)."""
+STRAY_PATIENCE = timedelta(minutes=1)
+"""How long a submission may be on its way that was sent and never answered: a head that is slow may begin it after all."""
 LONGEST_BACKOFF = timedelta(minutes=1)
 
 
@@ -92,11 +94,19 @@ def decide(facts: JobFacts, now: datetime, kept_cluster_age: timedelta = KEPT_CL
     facts = replace(facts, job=job)
     if job.status.final:
         return _after_the_end(facts, now, kept_cluster_age)
-    if job.goal is JobGoal.RUN and job.deadline_at is not None and now >= job.deadline_at:
+    if job.goal is JobGoal.RUN and job.deadline_at is not None and now >= job.deadline_at and not _ended_in_time(facts):
         message = f"its deadline of {job.spec.deadline} passed; it is being stopped"
         return JobPlan(Effect.NONE, replace(job, goal=JobGoal.TIMEOUT, message=message), AT_ONCE, "DeadlinePassed")
     plan = _towards_the_end(facts, now) if job.goal is not JobGoal.RUN else _onwards(facts, now)
     return replace(plan, again=_in_time(plan, now))
+
+
+def _ended_in_time(facts: JobFacts) -> bool:
+    """It was over before its deadline, which has passed since without anybody looking: a server was down."""
+    seen, deadline = facts.ray, facts.job.deadline_at
+    if not isinstance(seen, RaySighting) or not seen.status.terminal:
+        return False
+    return seen.ended_at is not None and deadline is not None and seen.ended_at <= deadline
 
 
 # --- a job that shall run -----------------------------------------------------------------------------------------------
@@ -119,7 +129,9 @@ def _onwards(facts: JobFacts, now: datetime) -> JobPlan:
     if attempt is None:
         return _begin_attempt(facts, now)
     if attempt.submitted_at is None:
-        return JobPlan(Effect.SUBMIT, _with(job, replace(attempt, submitted_at=now)), AT_ONCE, "SubmittedToRay")
+        # Another head may have come since the attempt was opened: this is the one that gets it.
+        given = replace(attempt, submitted_at=now, head=facts.head or attempt.head)
+        return JobPlan(Effect.SUBMIT, _with(job, given), AT_ONCE, "SubmittedToRay")
     return _watched(facts, attempt, now)
 
 
@@ -152,7 +164,7 @@ def _watched(facts: JobFacts, attempt: Attempt, now: datetime) -> JobPlan:
     runs = seen.status is RayStatus.RUNNING
     attempt = replace(
         attempt, status=seen.status, ray_job_id=seen.ray_job_id, driver_node=seen.driver_node,
-        started_at=(started or now) if runs else None,
+        started_at=(started or now) if runs else None, head=attempt.head or facts.head,
     )  # fmt: skip
     if not runs:
         waiting = seen.message or "Ray prepares its environment or waits for resources"
@@ -257,7 +269,8 @@ def _towards_the_end(facts: JobFacts, now: datetime) -> JobPlan:
     if lost:
         return _stopped(_with(job, _closed(attempt, now, None)), now, "what it ran on is gone")
     if seen is Absence.UNKNOWN:
-        return _stopped(_with(job, _closed(attempt, now, None)), now, "Ray does not know it")
+        closed = replace(_closed(attempt, now, None), loose=attempt.submitted_at is None)
+        return _stopped(_with(job, closed), now, "Ray does not know it")
     if isinstance(seen, Absence):
         return _wait(job, "it is being stopped, but its cluster does not answer just now", ATTENTION)
     if seen.status.terminal:
@@ -315,8 +328,7 @@ def _after_the_end(facts: JobFacts, now: datetime, kept_cluster_age: timedelta) 
         return JobPlan(Effect.NONE, job, None)
     last = job.attempts[-1] if job.attempts else None
     if last is not None and last.loose:
-        there = cluster is not None and cluster.instance == last.instance
-        if not there or seen is Absence.UNKNOWN or (isinstance(seen, RaySighting) and seen.status.terminal):
+        if _never_comes(last, cluster, seen, now):
             return JobPlan(Effect.NONE, _with(job, replace(last, loose=False)), AT_ONCE)
         if isinstance(seen, RaySighting) and seen.status is RayStatus.RUNNING:
             return JobPlan(Effect.STOP, job, ATTENTION, "StopRepeated", "Ray began it after all; it is stopped again")
@@ -338,6 +350,15 @@ def _after_the_end(facts: JobFacts, now: datetime, kept_cluster_age: timedelta) 
     if now < due:
         return JobPlan(Effect.NONE, job, due - now)
     return JobPlan(Effect.RELEASE, job, ATTENTION, "ClusterReleased", "its temporary cluster is being removed")
+
+
+def _never_comes(last: Attempt, cluster: Cluster | None, seen: RaySighting | Absence, now: datetime) -> bool:
+    """Whether an attempt that was given up cannot turn up any more."""
+    if cluster is None or cluster.instance != last.instance:
+        return True
+    if seen is Absence.UNKNOWN:
+        return last.submitted_at is not None or now - (last.ended_at or now) >= STRAY_PATIENCE
+    return isinstance(seen, RaySighting) and seen.status.terminal
 
 
 def _without_temporary_cluster(job: Job, now: datetime) -> JobPlan:

@@ -112,7 +112,8 @@ class Attempt:
     """The job's id for the first, ``<id>-<number>`` for later ones: ours, so that a repeated submit changes nothing."""
     instance: InstanceId
     head: str
-    """Ray's node id of the head when it was opened: another head means that a driver on the head is dead."""
+    """Ray's node id of the head that it was opened for, then of the one that was given it: another head means that a
+    driver on that one is dead."""
     created_at: datetime
     submitted_at: datetime | None = None
     """When Ray acknowledged it."""
