@@ -146,7 +146,6 @@ class Follower:
                     self._check(listener)
                 case _Interrupt():
                     self._ask()
-                    self._interrupted = False
         if listening:
             self._app.say(f"the end of its log is not there yet; read it with: heliostat job logs {self._job.id}")
 
@@ -194,7 +193,9 @@ class Follower:
             raise KeyboardInterrupt
         self._close_board()
         click.echo("\nCancel the job? [y/N] ", nl=False, err=True)
-        if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        answer = sys.stdin.readline().strip().lower()
+        self._interrupted = False  # before a word is said, so that whoever reads it may ask again
+        if answer in ("y", "yes"):
             self._cancel()
             self._app.say("it is being cancelled; Ctrl-C leaves it alone")
         else:
