@@ -99,6 +99,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "half a pair in a URL": ({"code": Code(files=("https://a", "https://\ud800"))}, "files[1]"),
     "half a pair in requirements": ({"code": Code(requirements="https://\ud800")}, "requirements"),
     "many files": ({"code": Code(files=("https://example.org/x",) * (MAX_FILES + 1))}, "files"),
+    "files beside code that is on the cluster": (
+        {"code": Code(files=("https://a/b",)), "runtime_env": {"working_dir": "gcs://_ray_pkg_1.zip"}},
+        "files",
+    ),
     "a number in metadata": ({"metadata": {"k": 1}}, "metadata.k"),
     "much metadata": ({"metadata": {"k": "v" * MAX_METADATA_BYTES}}, "metadata"),
     "half a pair in metadata": ({"metadata": {"k": "\ud800"}}, "metadata"),

@@ -15,6 +15,7 @@ from heliostat.domain.ids import WorkspaceId
 from heliostat.domain.jobs import PACKAGE, Attempt, Job, JobSpec, Prepared
 from heliostat.domain.ray_jobs import RaySubmission
 from heliostat.ray_api import Head, RayApi
+from heliostat.ray_api.base import PACKAGE_LIMIT, too_large
 from heliostat.services.packages import package_key
 from heliostat.services.seams import Clock
 from heliostat.storage import Storage
@@ -23,6 +24,8 @@ from heliostat.storage.fetch import FetchPolicy, check_url, fetch
 from heliostat.store import Store
 
 MAX_REQUIREMENTS_BYTES = 1 << 20
+FETCHES = 16
+"""Jobs whose code is fetched at once: each takes threads, connections, and room on the disk."""
 
 
 class CodeDelivery:
@@ -37,6 +40,7 @@ class CodeDelivery:
         self._policy = policy
         self._scratch = scratch
         self._clock = clock
+        self._turns = asyncio.Semaphore(FETCHES)
 
     def check(self, url: str, path: str) -> None:
         """Raises InvalidSpec, naming ``path``, for a URL that can never be fetched here."""
@@ -45,23 +49,32 @@ class CodeDelivery:
     async def prepare(self, job: Job) -> Prepared:
         """Fetch, check, store. Repeatable. Raises a HeliostatError with the cause in words for the job's user."""
         code = job.spec.code
-        with self._folder() as folder:
-            lines: tuple[str, ...] = ()
-            if code.requirements is not None:
-                target = folder / "requirements.txt"
-                await fetch(code.requirements, target, self._policy, MAX_REQUIREMENTS_BYTES)
-                lines = requirement_lines(await asyncio.to_thread(target.read_text, "utf-8", "replace"))
-            uploaded = code.working_dir is not None and code.working_dir.startswith(PACKAGE)
-            if uploaded and not code.files and code.working_dir is not None:
-                return Prepared(code.working_dir.removeprefix(PACKAGE), lines)
-            if code.working_dir is None and not code.files:
-                return Prepared(None, lines)
-            zipped = await self._working_dir(job, folder)
-            files = await self._files(code.files, folder)
-            target = folder / "package.zip"
-            sha256 = await asyncio.to_thread(bundle, zipped, files, target, strip=not uploaded)
-            await self._storage.put_file(package_key(job.workspace, sha256), target)
-            size = target.stat().st_size
+        if code.requirements is None and not code.files and _uploaded(code.working_dir):
+            return Prepared((code.working_dir or "").removeprefix(PACKAGE))
+        async with self._turns:
+            with self._folder() as folder:
+                return await self._fetched(job, folder)
+
+    async def _fetched(self, job: Job, folder: Path) -> Prepared:
+        code = job.spec.code
+        uploaded = _uploaded(code.working_dir)
+        lines: tuple[str, ...] = ()
+        if code.requirements is not None:
+            target = folder / "requirements.txt"
+            await fetch(code.requirements, target, self._policy, MAX_REQUIREMENTS_BYTES)
+            lines = requirement_lines(await asyncio.to_thread(target.read_text, "utf-8", "replace"))
+        if uploaded and not code.files:
+            return Prepared((code.working_dir or "").removeprefix(PACKAGE), lines)
+        if code.working_dir is None and not code.files:
+            return Prepared(None, lines)
+        zipped = await self._working_dir(job, folder)
+        files = await self._files(code.files, folder, self._policy.max_bytes - (zipped.stat().st_size if zipped else 0))
+        target = folder / "package.zip"
+        sha256 = await asyncio.to_thread(bundle, zipped, files, target, strip=not uploaded)
+        size = target.stat().st_size
+        if size > PACKAGE_LIMIT:  # told now, and not when its cluster has been made for nothing
+            raise too_large(size)
+        await self._storage.put_file(package_key(job.workspace, sha256), target)
         now = self._clock.now()
         await self._store.write(lambda tx: tx.packages.add(job.workspace, sha256, size, now))
         return Prepared(sha256, lines)
@@ -100,11 +113,13 @@ class CodeDelivery:
         await fetch(url, target, self._policy, self._policy.max_bytes)
         return target
 
-    async def _files(self, urls: Sequence[str], folder: Path) -> list[tuple[str, Path]]:
+    async def _files(self, urls: Sequence[str], folder: Path, room: int) -> list[tuple[str, Path]]:
+        """``room`` bytes at most, all together."""
         found = []
         for index, url in enumerate(urls):
             target = folder / f"file-{index}"
-            await fetch(url, target, self._policy, self._policy.max_bytes)
+            await fetch(url, target, self._policy, max(0, room))
+            room -= target.stat().st_size
             found.append((name_of(url), target))
         return found
 
@@ -116,11 +131,16 @@ class CodeDelivery:
 
     def _folder(self) -> _Folder:
         self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return _Folder(tempfile.TemporaryDirectory(dir=self._scratch, prefix="code-"))
+        return _Folder(tempfile.TemporaryDirectory(dir=self._scratch, prefix="code-", ignore_cleanup_errors=True))
+
+
+def _uploaded(url: str | None) -> bool:
+    return url is not None and url.startswith(PACKAGE)
 
 
 class _Folder:
-    """A temporary folder as a path."""
+    """A temporary folder as a path. What a thread still writes into it when its job is cancelled may stay until the next
+    start."""
 
     def __init__(self, made: tempfile.TemporaryDirectory[str]) -> None:
         self._made = made
@@ -146,19 +166,20 @@ def runtime_env(spec: JobSpec, working_dir: str | None, requirements: Sequence[s
 def with_packages(present: Any, more: Sequence[str]) -> Any:  # JSON, in one of the two forms that Ray takes
     """A runtime environment's ``pip`` (or ``uv``) with further requirements."""
     if isinstance(present, Mapping):
-        return {**present, "packages": [*present.get("packages", ()), *more]}
+        return {**present, "packages": [*(present.get("packages") or ()), *more]}
     return [*(present or ()), *more]
 
 
 def requirement_lines(text: str) -> tuple[str, ...]:
-    """The requirements of a file, without comments. Raises InvalidSpec for a line that names another file."""
+    """The requirements of a file, without comments. Raises InvalidSpec for a line that names another file; the line itself
+    may hold a password."""
     lines = []
-    for raw in text.splitlines():
+    for number, raw in enumerate(text.splitlines(), 1):
         line = raw.partition(" #")[0].strip()
         if not line or line.startswith("#"):
             continue
         if line.startswith(("-r", "--requirement", "-c", "--constraint", "-e", "--editable")):
-            raise InvalidSpec("requirements", f"the line {line!r} names another file, which is not on the cluster")
+            raise InvalidSpec("requirements", f"line {number} names another file, which is not on the cluster")
         lines.append(line)
     return tuple(lines)
 

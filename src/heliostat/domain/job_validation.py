@@ -52,6 +52,10 @@ def job_errors(spec: JobSpec) -> Iterator[InvalidSpec]:
         yield InvalidSpec("name", "must not hold control characters")
     yield from _runtime_env(spec.runtime_env)
     yield from _code(spec.code)
+    if spec.code.files and spec.runtime_env.get("working_dir") is not None:
+        yield InvalidSpec(
+            "files", "cannot be laid into a working directory that is on the cluster already; put them into its zip"
+        )
     yield from _metadata(spec.metadata)
     yield from _tags(spec.tags)
     yield from _resources(spec)
