@@ -293,6 +293,27 @@ async def test_whatever_breaks_nothing_is_lost_or_doubled(
     assert read == seen
 
 
+def test_a_follower_by_name_stays_with_its_job(
+    server: HarnessServer, client: heliostat.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "pause", lambda *_: 0.0)
+    name = secrets.token_hex(4)
+    first = client.jobs.submit("sleep 1000", name=name)
+    until(lambda: first.refresh().status == "Running")
+    allowances = [4000]  # for the look at the job and the beginning of its log
+    address = cutting(server.port, lambda: allowances.pop() if allowances else None)
+    with address as url, heliostat.Client(url, server.token, server.workspace) as breaking:
+        coming = breaking.jobs.follow_log(name)
+        seen = [next(coming)]
+        client.jobs.submit("echo other", name=name)
+        prints(server, first.id, "x" * 5000)
+        first.cancel()
+        seen += coming
+    assert not allowances
+    assert "".join(seen) == until(first.log)
+    assert "other" not in "".join(seen)
+
+
 def test_a_long_log_is_read_in_pieces(server: HarnessServer, client: heliostat.Client) -> None:
     job = client.jobs.submit("sleep 1000")
     until(lambda: job.refresh().status == "Running")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Unpack
@@ -16,6 +17,7 @@ from .logs import coming_text_of, text_of
 if TYPE_CHECKING:
     from .client import AsyncClient
 
+_ID = re.compile(r"rj-[a-z0-9]{16}")
 DRIVER = "driver"
 """The name that stands for the log of the entry point, whatever its file is called."""
 
@@ -102,7 +104,7 @@ class AsyncJobs:
         """
         last = after
         connection = protocol.Reconnection()
-        path = await self._path(job, "/events")
+        path = await self._path(await self._id(job), "/events")
         while True:
             try:
                 async with aclosing(self._client.stream(protocol.get(path, follow=True, after=last))) as rows:
@@ -125,7 +127,7 @@ class AsyncJobs:
     async def watch(self, job: str, *, seconds: float | None = None) -> AsyncGenerator[AsyncJob, None]:
         """The job now, and again whenever it changes, until nothing remains to be done for it, it is gone, or ``seconds``
         have passed."""
-        path = await self._path(job, "/watch")
+        path = await self._path(await self._id(job), "/watch")
         clock, connection = protocol.Deadline(seconds), protocol.Reconnection()
         while not clock.passed:
             try:
@@ -166,7 +168,7 @@ class AsyncJobs:
         ``driver`` is the log of the entry point, of the last attempt or the given one. ``offset`` (bytes) and ``tail``
         (lines) choose a part; of that, ``grep`` chooses the lines that match a regular expression (RE2's).
         """
-        path = await self._path(job, f"/logs/{protocol.segments(name)}")
+        path = await self._path(await self._id(job), f"/logs/{protocol.segments(name)}")
         reading = text_of(self._client, path, offset=offset, tail=tail, grep=grep, attempt=attempt)
         async with aclosing(reading) as pieces:
             async for piece in pieces:
@@ -187,11 +189,15 @@ class AsyncJobs:
         ``driver`` goes on with the attempts that come after the present one. A broken connection is mended without losing
         or repeating anything.
         """
-        path = await self._path(job, f"/logs/{protocol.segments(name)}")
+        path = await self._path(await self._id(job), f"/logs/{protocol.segments(name)}")
         coming = coming_text_of(self._client, path, offset=offset, tail=tail, grep=grep, attempt=attempt)
         async with aclosing(coming) as pieces:
             async for piece in pieces:
                 yield piece
+
+    async def _id(self, job: str) -> str:
+        """The id of a job: what lasts must not go over to a newer one of the same name when it asks again."""
+        return job if _ID.fullmatch(job) else (await self.get(job)).id
 
     def _job(self, document: Mapping[str, Any]) -> AsyncJob:
         return AsyncJob(self._client, decode(JobInfo, document))

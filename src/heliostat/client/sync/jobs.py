@@ -5,6 +5,7 @@ Derived from ``aio/jobs.py`` by ``python -m heliostat.client.derive``: change th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Unpack
@@ -19,6 +20,7 @@ from .logs import coming_text_of, text_of
 if TYPE_CHECKING:
     from .client import Client
 
+_ID = re.compile(r"rj-[a-z0-9]{16}")
 DRIVER = "driver"
 """The name that stands for the log of the entry point, whatever its file is called."""
 
@@ -103,7 +105,7 @@ class Jobs:
         """
         last = after
         connection = protocol.Reconnection()
-        path = self._path(job, "/events")
+        path = self._path(self._id(job), "/events")
         while True:
             try:
                 with closing(self._client.stream(protocol.get(path, follow=True, after=last))) as rows:
@@ -126,7 +128,7 @@ class Jobs:
     def watch(self, job: str, *, seconds: float | None = None) -> Generator[Job, None, None]:
         """The job now, and again whenever it changes, until nothing remains to be done for it, it is gone, or ``seconds``
         have passed."""
-        path = self._path(job, "/watch")
+        path = self._path(self._id(job), "/watch")
         clock, connection = protocol.Deadline(seconds), protocol.Reconnection()
         while not clock.passed:
             try:
@@ -167,7 +169,7 @@ class Jobs:
         ``driver`` is the log of the entry point, of the last attempt or the given one. ``offset`` (bytes) and ``tail``
         (lines) choose a part; of that, ``grep`` chooses the lines that match a regular expression (RE2's).
         """
-        path = self._path(job, f"/logs/{protocol.segments(name)}")
+        path = self._path(self._id(job), f"/logs/{protocol.segments(name)}")
         reading = text_of(self._client, path, offset=offset, tail=tail, grep=grep, attempt=attempt)
         with closing(reading) as pieces:
             yield from pieces
@@ -187,10 +189,14 @@ class Jobs:
         ``driver`` goes on with the attempts that come after the present one. A broken connection is mended without losing
         or repeating anything.
         """
-        path = self._path(job, f"/logs/{protocol.segments(name)}")
+        path = self._path(self._id(job), f"/logs/{protocol.segments(name)}")
         coming = coming_text_of(self._client, path, offset=offset, tail=tail, grep=grep, attempt=attempt)
         with closing(coming) as pieces:
             yield from pieces
+
+    def _id(self, job: str) -> str:
+        """The id of a job: what lasts must not go over to a newer one of the same name when it asks again."""
+        return job if _ID.fullmatch(job) else (self.get(job)).id
 
     def _job(self, document: Mapping[str, Any]) -> Job:
         return Job(self._client, decode(JobInfo, document))
