@@ -72,6 +72,7 @@ class Kills(RuleBasedStateMachine):
             patch.object(job_lifecycle, "pace", lambda age: SOON),
             patch.object(job_lifecycle, "backoff", lambda failures: SOON),
             patch.object(job_lifecycle, "STOP_PATIENCE", timedelta(milliseconds=300)),
+            patch.object(job_lifecycle, "STRAY_PATIENCE", timedelta(milliseconds=300)),
         ]
         for each in self.patches:
             each.start()

@@ -11,6 +11,7 @@ from heliostat.domain.ids import ClusterId
 from heliostat.domain.installation import Installation
 from heliostat.engines.base import Engine
 from heliostat.ray_api import RayApi
+from heliostat.ray_api.patience import PatientRay
 from heliostat.services import Growth, JobTools
 from heliostat.services.seams import Clock
 from heliostat.storage import Storage
@@ -54,6 +55,7 @@ class Work:
     ) -> None:
         self._store = store
         growth = Growth()
+        ray = PatientRay(ray)
         self.keeper = LogKeeper(store, engine, storage, growth, clock)
         code = CodeDelivery(store, storage, ray, settings.fetch, scratch, clock)
         reconciler = Reconciler(

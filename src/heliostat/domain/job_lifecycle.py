@@ -337,7 +337,7 @@ def _after_the_end(facts: JobFacts, now: datetime, kept_cluster_age: timedelta) 
         return JobPlan(Effect.KEEP, kept, AT_ONCE)
     if not job.spec.temporary:
         if last is not None and last.loose:
-            return JobPlan(Effect.NONE, job, LONGEST_BACKOFF)
+            return JobPlan(Effect.NONE, job, ATTENTION if seen is Absence.UNKNOWN else LONGEST_BACKOFF)
         return JobPlan(Effect.NONE, replace(job, settled=True), None)
     if cluster is None:
         return _without_temporary_cluster(job, now)
