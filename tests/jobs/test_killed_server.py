@@ -4,8 +4,10 @@ each line of it is stored once, and nothing is left of the cluster that was made
 from __future__ import annotations
 
 import io
+import random
 import ssl
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,9 +18,10 @@ import trustme
 
 from heliostat.client.sync.job import Job
 
-from .support import SHAPE, Server, digits, lines, seen, serving, settled, until
+from .support import NEWEST, OLDER, SHAPE, Server, digits, lines, seen, serving, settled, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(280)]
+MANY, LINES = 6, 100
 
 
 class CodeHost:
@@ -84,16 +87,17 @@ def server(tmp_path: Path, ray_environments_folder: Path, code_host: CodeHost) -
         yield server
 
 
-def test_a_server_killed_at_every_step_runs_a_job_once(server: Server, code_host: CodeHost, tmp_path: Path) -> None:
+@pytest.mark.parametrize("release", [NEWEST, OLDER])
+def test_a_server_killed_at_every_step_runs_a_job_once(
+    release: str, server: Server, code_host: CodeHost, tmp_path: Path
+) -> None:
     marks, disk, away = server.marks, tmp_path / "disk", tmp_path / "disk-away"
     entrypoint = f"cat told.txt; {digits('n', marks)}"
-    job = server.client.jobs.submit(entrypoint, working_dir=code_host.url, cluster_spec=SHAPE)
+    shape = {"release": release, **SHAPE}
+    job = server.client.jobs.submit(entrypoint, working_dir=code_host.url, cluster_spec=shape)
     server.kill()  # acknowledged, nothing else
-    code_host_asked = code_host.asked
     server.start()
-    assert code_host_asked <= 1
-
-    until(lambda: code_host.asked >= 1, "its code is asked for")
+    until(lambda: code_host.asked, "its code is asked for")
     assert job.refresh().status == "Submitted"
     server.restart()  # while the code is fetched
 
@@ -142,6 +146,30 @@ def test_a_server_killed_at_every_step_runs_a_job_once(server: Server, code_host
     server.nothing_is_left()
     reasons = [event.reason for event in job.events()]
     assert sorted(reasons) == sorted(set(reasons)), "each thing happened once"
+
+
+def test_a_server_killed_again_and_again_runs_each_of_many_jobs_once(server: Server) -> None:
+    client = server.client
+    client.clusters.create("c", cpu=4, memory="2Gi").wait(deadline=90)
+    jobs = []
+    for number in range(MANY):
+        mark = server.marks / f"{number}"
+        entrypoint = f"echo once >> {mark}; for n in $(seq {LINES}); do echo n $n; sleep 0.05; done; exit {number % 2}"
+        jobs.append(client.jobs.submit(entrypoint, cluster="c"))
+        if number % 2:
+            server.restart()
+    for _ in range(5):
+        time.sleep(random.uniform(0, 1.5))  # any moment is a good one
+        server.restart()
+    for number, job in enumerate(jobs):
+        settled(job)
+        assert (job.status, job.exit_code) == (("Succeeded", "Failed")[number % 2], number % 2), job.message
+        assert len(job.info.attempts) == 1
+        assert (server.marks / f"{number}").read_text() == "once\n"
+        assert lines(job.log(), "n ") == [f"n {n + 1}" for n in range(LINES)]
+        assert job.log() == server.source_of_log(job.id).read_text()
+        reasons = [event.reason for event in job.events()]
+        assert sorted(reasons) == sorted(set(reasons)), "each thing happened once"
 
 
 def _is_released(job: Job) -> bool:
