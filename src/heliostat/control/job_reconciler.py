@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -30,6 +31,7 @@ from heliostat.services.cluster_steps import begin, remove
 from heliostat.services.seams import Clock, Wake
 from heliostat.store import Store, Transaction
 
+from .beside import Beside
 from .code_delivery import CodeDelivery
 from .log_keeper import LogKeeper
 from .log_secrets import of_instance, of_job, without_secrets
@@ -75,6 +77,8 @@ class JobReconciler:
         self._settings = settings
         self._preparing: dict[JobId, asyncio.Task[Prepared]] = {}
         """Code that is being fetched; a crash merely begins anew."""
+        self._keeping = Beside()
+        """Ends of logs on their way home."""
         self._ready: asyncio.Queue[JobId] = asyncio.Queue()
 
     # --- the subject of a loop --------------------------------------------------------------------------------------
@@ -125,11 +129,12 @@ class JobReconciler:
         await self._store.write(work)
 
     async def close(self) -> None:
-        """Give up fetching."""
+        """Give up fetching and keeping."""
         for task in self._preparing.values():
             task.cancel()
         await asyncio.gather(*self._preparing.values(), return_exceptions=True)
         self._preparing.clear()
+        await self._keeping.close()
 
     # --- looking ----------------------------------------------------------------------------------------------------
 
@@ -239,7 +244,9 @@ class JobReconciler:
         job = plan.job
         now = self._clock.now()
         try:
-            await self._keeper.keep(facts.job)
+            ready = partial(self._ready.put_nowait, job.id)
+            if not await self._keeping.done(job.id, partial(self._keeper.keep, facts.job), ready):
+                return JobPlan(Effect.NONE, facts.job, ATTENTION)
         except Unavailable as error:
             if job.ended_at is None or now - job.ended_at < self._settings.log_patience:
                 raise

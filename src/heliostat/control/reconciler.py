@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -20,6 +21,7 @@ from heliostat.engines.base import Engine
 from heliostat.services.seams import Clock
 from heliostat.store import Store, Transaction
 
+from .beside import Beside
 from .plans import plan_of
 
 log = structlog.get_logger()
@@ -53,6 +55,8 @@ class Reconciler:
         self._log_patience = log_patience
         self._waiting_since: dict[InstanceId, datetime] = {}
         """Since when the removal of an instance waits for the log storage; a crash merely lengthens the wait."""
+        self._keeping = Beside()
+        """Logs of instances on their way home."""
         self._kept: dict[InstanceId, str] = {}
         """Instances whose logs are at home, with what was lost of them; not yet on record."""
         self._engine = engine
@@ -116,8 +120,8 @@ class Reconciler:
         What runs already and lacks only this (its release was taken out of the catalogue) goes on running, and says so.
         """
         for instance in plan.destroy:
-            await self._keep_logs(instance)
-            await self._engine.destroy(instance.id)
+            if await self._keep_logs(instance):
+                await self._engine.destroy(instance.id)
         if plan.apply is None:
             return plan
         try:
@@ -130,13 +134,15 @@ class Reconciler:
             return replace(plan, status=Status(State.ERROR, str(error), "Failed"), again=None)
         return plan
 
-    async def _keep_logs(self, instance: Instance) -> None:
-        """Bring home what the nodes have written, once, before they go. Raises Unavailable while it pays to wait."""
+    async def _keep_logs(self, instance: Instance) -> bool:
+        """Bring home what the nodes have written, once, before they go; False while it is on its way. Raises Unavailable
+        while it pays to try again."""
         if instance.logs_kept or instance.id in self._kept or self._keeper is None:
-            return
+            return True
         lost = ""
         try:
-            await self._keeper.keep_instance(instance)
+            if not await self._keeping.done(instance.id, partial(self._keeper.keep_instance, instance)):
+                return False
         except Unavailable as error:
             since = self._waiting_since.setdefault(instance.id, self._clock.now())
             if self._clock.now() - since < self._log_patience:
@@ -145,6 +151,11 @@ class Reconciler:
             log.warning("logs given up", instance=instance.id, cause=error.message)
         self._waiting_since.pop(instance.id, None)
         self._kept[instance.id] = lost
+        return True
+
+    async def close(self) -> None:
+        """Give up what is on its way."""
+        await self._keeping.close()
 
     def _record(self, tx: Transaction, facts: Facts, plan: Plan) -> bool:
         """Write what was found; False when a user changed the wish meanwhile and it must be looked at anew."""

@@ -58,11 +58,11 @@ class Work:
         ray = PatientRay(ray)
         self.keeper = LogKeeper(store, engine, storage, growth, clock)
         code = CodeDelivery(store, storage, ray, settings.fetch, scratch, clock)
-        reconciler = Reconciler(
+        self._reconciler = Reconciler(
             store, engine, installation, clock, self.keeper, self._wake_jobs, settings.job.log_patience
         )
         self.clusters = ControlLoop(
-            store, engine, reconciler, _leases(store, clock, "cluster", settings), settings.clusters
+            store, engine, self._reconciler, _leases(store, clock, "cluster", settings), settings.clusters
         )
         self._job_reconciler = JobReconciler(
             store, ray, self.keeper, code, installation, clock, self.clusters.wake, settings.job
@@ -80,6 +80,7 @@ class Work:
 
     async def close(self) -> None:
         await self._job_reconciler.close()
+        await self._reconciler.close()
         await self.keeper.close()
 
     async def _wake_jobs(self, cluster: ClusterId) -> None:
