@@ -19,7 +19,16 @@ from heliostat.domain.engine import NodeState
 from heliostat.domain.errors import HeliostatError, Retry, Unavailable
 from heliostat.domain.ids import JobId
 from heliostat.domain.installation import Installation
-from heliostat.domain.job_lifecycle import ATTENTION, Effect, JobFacts, JobPlan, asks_ray, decide, failed_before_ray
+from heliostat.domain.job_lifecycle import (
+    ATTENTION,
+    LONGEST_BACKOFF,
+    Effect,
+    JobFacts,
+    JobPlan,
+    asks_ray,
+    decide,
+    failed_before_ray,
+)
 from heliostat.domain.job_states import JobStatus, may
 from heliostat.domain.jobs import Job, Prepared
 from heliostat.domain.ray_jobs import Absence, Cause, RaySighting
@@ -212,7 +221,8 @@ class JobReconciler:
                 return failed_before_ray(plan.job, str(error), now, Cause.USER_ERROR)
             if now - job.submitted_at >= self._settings.code_patience:
                 return failed_before_ray(plan.job, f"{error}; given up", now, Cause.INFRASTRUCTURE)
-            raise
+            log.info("code cannot be had just now", job=job.id, cause=error.message)
+            return JobPlan(Effect.NONE, replace(plan.job, message=f"{error}; it is tried again"), _later(job, now))
         return replace(plan, job=replace(plan.job, prepared=prepared, message="its code is at hand"))
 
     async def _submit(self, facts: JobFacts, plan: JobPlan) -> JobPlan:
@@ -300,6 +310,12 @@ class JobReconciler:
                 )
             )
         return True
+
+
+def _later(job: Job, now: datetime) -> timedelta:
+    """When to fetch code again: ever later, but the deadline is not missed for it."""
+    pause = min(max((now - job.submitted_at) / 4, timedelta(seconds=1)), LONGEST_BACKOFF)
+    return pause if job.deadline_at is None else min(pause, max(NOW, job.deadline_at - now))
 
 
 def _change_cluster(tx: Transaction, plan: JobPlan, now: datetime) -> None:
