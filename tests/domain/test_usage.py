@@ -143,3 +143,9 @@ def test_seconds_of_a_run() -> None:
     assert seconds(NOW, None) == 3 * 3600
     assert seconds(NOW, NOW + HOUR) == 3600
     assert seconds(LATER + HOUR, None) == 0, "clocks of two machines may differ"
+
+
+def test_what_earlier_runs_of_a_temporary_cluster_took_is_not_forgotten() -> None:
+    it = a_job(RUN, temporary=True, earlier_usage=STORED)
+    assert usage_of_job(it, RUN, LATER, GPUS).cu_hours == STORED.cu_hours + 6
+    assert (STORED + STORED).node_seconds == 2 and (STORED + STORED).peak_nodes == STORED.peak_nodes

@@ -185,6 +185,9 @@ class JobReconciler:
                     await self._speak(facts, plan)
                 case Effect.KEEP:
                     return await self._keep(facts, plan)
+                case Effect.START_CLUSTER:
+                    spent = self._with_usage(facts, plan.job).usage
+                    return replace(plan, job=replace(plan.job, usage=spent, earlier_usage=spent))
                 case Effect.RELEASE:
                     return replace(plan, job=self._with_usage(facts, plan.job))
                 case Effect.NONE if plan.job.status.final and not facts.job.status.final:

@@ -152,6 +152,17 @@ class Usage:
     """Sum over nodes of max(cores, GiB / 4) x hours (EMR contract, section 8)."""
     peak_nodes: int = 0
 
+    def __add__(self, other: Usage) -> Usage:
+        """Of two runs, one after the other."""
+        return Usage(
+            self.node_seconds + other.node_seconds,
+            self.cpu_hours + other.cpu_hours,
+            self.memory_gib_hours + other.memory_gib_hours,
+            self.gpu_hours + other.gpu_hours,
+            self.cu_hours + other.cu_hours,
+            max(self.peak_nodes, other.peak_nodes),
+        )
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -192,6 +203,9 @@ class Job:
     """Of the entry point, of the last attempt."""
     summary: WorkSummary | None = None
     usage: Usage = Usage()
+    """At the last record; until the nodes are gone, what they take since then is added at each reading."""
+    earlier_usage: Usage = Usage()
+    """The part of it that earlier runs of its temporary cluster took, which failed."""
     released_at: datetime | None = None
     """When its temporary cluster was gone."""
     settled: bool = False

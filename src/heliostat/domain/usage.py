@@ -21,7 +21,7 @@ def usage_of_job(job: Job, instance: Instance | None, now: datetime, gpus: Mappi
     if job.released_at is not None or instance is None:
         return job.usage
     if job.spec.temporary:
-        return usage(instance.spec, instance.nodes, instance.created_at, now, gpus)
+        return job.earlier_usage + usage(instance.spec, instance.nodes, instance.created_at, now, gpus)
     if job.started_at is None or (job.attempts and job.attempts[-1].instance != instance.id):
         return job.usage
     if job.settled:
