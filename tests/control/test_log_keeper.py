@@ -9,19 +9,20 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
-from heliostat.control.log_copy import GONE, SHORTER, CopyTools, LogCopy
+from heliostat.control.log_copy import GONE, PIECE_BYTES, SHORTER, SLICE_BYTES, CopyTools, LogCopy
 from heliostat.control.log_keeper import CUT_OFF, LogKeeper, LogSettings
 from heliostat.control.node_log_choice import NodeLogLimits
 from heliostat.domain.engine import NodeLog
 from heliostat.domain.errors import Unavailable
 from heliostat.domain.ids import InstanceId, NodeId, new_cluster_id
 from heliostat.domain.jobs import Attempt, Job, LogFile, driver_log, submission_id
-from heliostat.domain.masking import MASK
+from heliostat.domain.masking import MASK, StreamMasker
 from heliostat.engines.simulated import EPOCH, SimulatedEngine
 from tests.store.samples import HOME, an_instance
 
@@ -576,3 +577,33 @@ def idle(keeper: LogKeeper, job: Job):  # type: ignore[no-untyped-def]
         return job.attempts[-1].submission_id not in keeper._followers
 
     return reached
+
+
+async def test_looking_for_many_secrets_lets_others_have_their_turn(tmp_path: Path) -> None:
+    """A piece of a log is looked through in slices: with thousands of secrets the whole takes a good part of a second."""
+    async with house(tmp_path) as home:
+        keeper = home.keeper(replace(QUICK, piece_bytes=PIECE_BYTES))
+        job = await home.job({"env_vars": {"TOKEN": SECRET}})
+        text = "word " * (PIECE_BYTES // 5)
+        home.prints(job, text)
+        turns, fed = 0, StreamMasker.feed
+
+        def feed(masker: StreamMasker, data: bytes) -> bytes:
+            assert len(data) <= SLICE_BYTES
+            seen.append(turns)
+            return fed(masker, data)
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        seen: list[int] = []
+        running = asyncio.create_task(others())
+        with patch.object(StreamMasker, "feed", feed):
+            await keeper.keep(await home.end(job))
+        running.cancel()
+        assert len(seen) >= len(text) // SLICE_BYTES and len(set(seen)) == len(seen)
+        assert (await home.printed(job)).endswith(text)
+        await keeper.close()
