@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest_asyncio
 
 from heliostat.control.code_delivery import CodeDelivery
-from heliostat.control.job_reconciler import JobReconciler
+from heliostat.control.job_reconciler import JobReconciler, _change_cluster
 from heliostat.control.log_keeper import LogKeeper
-from heliostat.domain.ids import JobId
+from heliostat.domain.ids import JobId, new_instance_id
 from heliostat.domain.installation import Installation
+from heliostat.domain.job_lifecycle import Effect, JobPlan
 from heliostat.domain.job_states import JobGoal, JobStatus
 from heliostat.domain.jobs import Code, Job, Prepared
+from heliostat.domain.states import State, Wanted
 from heliostat.engines.simulated import SimulatedEngine
 from heliostat.ray_api.simulated import SimulatedRay
 from heliostat.services import Growth
@@ -24,7 +26,7 @@ from heliostat.storage.fetch import CodeUnavailable, FetchPolicy
 from heliostat.storage.folder import FolderStorage
 from heliostat.store import Store, StoreSettings
 from heliostat.testing.clock import ManualClock
-from tests.store.samples import a_job, make_workspaces
+from tests.store.samples import a_cluster, a_job, make_workspaces
 
 
 class AwayCode(CodeDelivery):
@@ -89,3 +91,15 @@ async def test_code_that_cannot_be_had_now_is_tried_ever_later_but_no_deadline_i
     desk.clock.advance(seconds=3)
     await desk.reconciler.reconcile(id)
     assert (await desk.stored(id)).goal is JobGoal.TIMEOUT
+
+
+async def test_a_cluster_that_a_user_has_just_started_is_not_started_twice(desk: Desk) -> None:
+    made = a_cluster()
+    started = replace(made, wanted=Wanted.RUNNING, state=State.STARTING, instance=new_instance_id(made.id))
+    await desk.store.write(lambda tx: tx.clusters.add(started))
+    id = await desk.job(timedelta(0), None)
+    job = replace(await desk.stored(id), cluster=made.id)
+    plan = JobPlan(Effect.START_CLUSTER, job, None)
+    await desk.store.write(lambda tx: _change_cluster(tx, plan, desk.clock.now()))
+    assert await desk.store.read(lambda tx: tx.clusters.find_any(made.id)) == started
+    assert await desk.store.read(lambda tx: tx.instances.live(made.id)) == []

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from heliostat.control.retention import BATCH, Retention, RetentionSettings
-from heliostat.domain.errors import Unavailable
+from heliostat.domain.errors import NotReady, Unavailable
 from heliostat.domain.ids import ClusterId, new_cluster_id, new_job_id
 from heliostat.domain.job_states import JobClusterState, JobGoal, JobStatus
 from heliostat.domain.jobs import PACKAGE, Code, Job, JobSpec, LogFile, Prepared
@@ -282,6 +282,29 @@ class TestOutages:
                     await asyncio.sleep(0.002)
         running.cancel()
         assert logs[0]["event"] == "not all that is old could be removed"
+
+    async def test_a_row_that_cannot_be_read_ends_no_server(
+        self, attic: Attic, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = await attic.log("rj-1", 31)
+        sweep, tries = Retention.sweep_once, 0
+
+        async def broken_at_first(self: Retention) -> None:
+            nonlocal tries
+            tries += 1
+            if tries == 1:
+                raise NotReady("a record cannot be opened with this key")
+            await sweep(self)
+
+        monkeypatch.setattr(Retention, "sweep_once", broken_at_first)
+        soon = RetentionSettings(first=timedelta(0), every=timedelta(milliseconds=2))
+        with capture_logs() as logs:
+            running = asyncio.create_task(attic.retention(soon).run())
+            async with asyncio.timeout(20):
+                while await attic.has_log(file) != GONE:
+                    await asyncio.sleep(0.002)
+        running.cancel()
+        assert logs[0]["event"] == "sweep failed"
 
     async def test_several_servers_at_once(self, attic: Attic) -> None:
         for number in range(30):

@@ -33,7 +33,7 @@ from heliostat.domain.job_states import JobStatus, may
 from heliostat.domain.jobs import Job, Prepared
 from heliostat.domain.ray_jobs import Absence, Cause, RaySighting
 from heliostat.domain.records import Cluster, Event, Instance
-from heliostat.domain.states import Wanted
+from heliostat.domain.states import State, Wanted
 from heliostat.domain.usage import usage_of_job
 from heliostat.ray_api import Head, RayApi, RayRefused
 from heliostat.services.cluster_steps import begin, remove
@@ -327,7 +327,8 @@ def _change_cluster(tx: Transaction, plan: JobPlan, now: datetime) -> None:
     if cluster is None or cluster.wanted is Wanted.DELETED:
         return
     if plan.effect is Effect.START_CLUSTER:
-        begin(tx, cluster, ACTOR, now)
+        if cluster.state in (State.STOPPED, State.ERROR):  # else a user has just started it
+            begin(tx, cluster, ACTOR, now)
     else:
         remove(tx, cluster, ACTOR, now)
 

@@ -69,6 +69,8 @@ class Retention:
                 await self.sweep_once()
             except Unavailable as error:
                 log.warning("not all that is old could be removed", cause=error.message)
+            except Exception:  # the boundary: whatever is wrong with a single row must not end the server
+                log.exception("sweep failed")
             await asyncio.sleep(self._settings.every.total_seconds())
 
     async def sweep_once(self) -> None:
