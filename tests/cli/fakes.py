@@ -174,6 +174,11 @@ BROKEN_JOB = ended(
     ],
     retries={"limit": 1, "user_error": None, "out_of_memory": None, "infrastructure": None}, ttl_seconds=0.0,
     deadline_seconds=None, runtime_env={}, findings=[],
+    summary={
+        "tasks": [{"name": "load", "states": {"FINISHED": 8}}, {"name": "Model.fit", "states": {"FINISHED": 1, "FAILED": 1}}],
+        "actors": [{"name": "Model", "states": {"DEAD": 2}}],
+        "truncated": False,
+    },
 )  # fmt: skip
 STARTING_JOB = waiting(
     "cluster", "head is up\n2 workers to come", up=1, seconds=12.0, id="rj-00000000000000cc", name="first"

@@ -53,6 +53,16 @@ def test_each_error_has_its_code(
     assert "Traceback" not in answer.err
 
 
+def test_what_was_named_in_an_option_is_listed_as_well(type_: Type, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(app: App, **options: object) -> None:
+        raise errors.NotFound("cluster 'nope' does not exist", path="cluster")
+
+    monkeypatch.setattr(App, "client", fail)
+    answer = type_("job", "list", "--cluster", "nope")
+    assert answer.code == 3
+    assert "see what there is with: heliostat cluster list" in answer.err
+
+
 def test_a_defect_is_admitted_without_a_traceback_unless_asked(type_: Type, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(app: App, **options: object) -> None:
         raise ZeroDivisionError("oops")

@@ -94,6 +94,14 @@ class TestSubmit:
         assert (answer.code, answer.out) == (125, "")
         assert "no space left on the device" in answer.err
 
+    def test_a_cluster_that_does_not_run_is_to_be_started_first(
+        self, documents: Callable[..., Any], type_: Type
+    ) -> None:
+        documents("cluster", "create", "training", "--no-start")
+        answer = type_("job", "submit", "--cluster", "training", "--", "true")
+        assert answer.code == 4
+        assert "is Stopped" in answer.err and "start it first" in answer.err
+
     def test_on_a_cluster_that_is_there(self, documents: Callable[..., Any], type_: Type) -> None:
         documents("cluster", "create", "training")
         job = documents("job", "submit", "--cluster", "training", "--", "echo here")
@@ -136,7 +144,13 @@ class TestSubmit:
         [
             (("job", "submit", "--follow", "-o", "json", "--", "true"), 2, "--wait"),
             (("job", "submit", "--cluster", "training", "--ttl", "1m", "--", "true"), 2, "--ttl is for a cluster made"),
-            (("job", "submit", "--cluster", "nobody", "--", "true"), 3, "nobody"),
+            (("job", "submit", "--keep-cluster", "--ttl", "1m", "--", "true"), 2, "take one"),
+            (
+                ("job", "submit", "--requirements", "/no.txt", "--", "true"),
+                2,
+                "/no.txt cannot be read: No such file or",
+            ),
+            (("job", "submit", "--cluster", "nobody", "--", "true"), 3, "heliostat cluster list"),
             (("job", "submit", "--cpu", "lots", "--", "true"), 2, "cluster_spec.head.cpu"),
             (("job", "submit", "--name", "x" * 65, "--", "true"), 2, "name"),
             (("job", "submit", "--working-dir", "/nowhere/at/all", "--", "true"), 2, "/nowhere/at/all"),
@@ -186,6 +200,15 @@ class TestLife:
         assert documents("cluster", "list") == []
         assert [row["job"] for row in documents("cluster", "list", "--all")] == [id]
         documents("job", "cancel", id)
+
+    def test_a_cluster_that_was_kept_goes_with_a_cancel(self, documents: Callable[..., Any], type_: Type) -> None:
+        id = submitted(type_("job", "submit", "--keep-cluster", "--", "true"))
+        until(lambda: documents("job", "get", id), lambda job: job["status"] == "Succeeded" and job["logs_complete"])
+        refused = type_("job", "delete", id)
+        assert refused.code == 4 and "cancel it first" in refused.err
+        assert "the cluster that it kept is being removed" in type_("job", "cancel", id).err
+        until(lambda: documents("job", "get", id), lambda job: job["settled"])
+        assert type_("job", "delete", id).out == f"{id} is deleted\n"
 
     def test_not_waited_for_a_cancel_goes_on(self, documents: Callable[..., Any], type_: Type) -> None:
         id = submitted(type_("job", "submit", "--", "sleep 600"))

@@ -383,6 +383,16 @@ def test_retries_make_a_new_attempt_after_a_pause() -> None:
     assert (last.job.status, last.job.cause, last.job.exit_code) == (JobStatus.FAILED, Cause.USER_ERROR, 1)
 
 
+def test_a_job_has_run_since_its_first_attempt_though_nobody_saw_that_run() -> None:
+    it = specified(job(attempts=(attempt(),), status=JobStatus.PENDING), retries=Retries(1))
+    failed = plan(it, UP, replace(FAILED, started_at=T0))
+    second = decide(facts(failed.job, UP), NOW + backoff(1)).job
+    handed = plan(second, UP).job
+    running = plan(handed, UP, RaySighting(RayStatus.RUNNING, started_at=NOW, driver_node="head-1"))
+    assert running.job.status is JobStatus.RUNNING
+    assert (running.job.attempts[-1].started_at, running.job.started_at) == (NOW, T0)
+
+
 def test_a_failed_temporary_cluster_is_made_anew_when_a_retry_is_left() -> None:
     broken = cluster(State.ERROR, message="no disk")
     it = specified(job(status=JobStatus.PENDING), retries=Retries(1))

@@ -464,6 +464,16 @@ async def test_only_what_is_over_can_be_deleted(jobs: JobOffice) -> None:
     assert reasons == ["JobDeleted"]
 
 
+async def test_a_delete_of_what_keeps_its_cluster_tells_how_to_release_it(jobs: JobOffice) -> None:
+    made, ann = await jobs.submit(shutdown_after_finish=False), await jobs.caller("ann")
+    await jobs.put(made, status=JobStatus.SUCCEEDED, ended_at=jobs.clock.now())
+    with pytest.raises(Conflict, match="keeps its cluster; cancel it first"):
+        await jobs.services.jobs.delete(ann, jobs.workspace, made.id)
+    await jobs.services.jobs.cancel(ann, jobs.workspace, made.id)
+    with pytest.raises(Conflict, match="try again soon"):
+        await jobs.services.jobs.delete(ann, jobs.workspace, made.id)
+
+
 # --- reading ------------------------------------------------------------------------------------------------------------
 
 

@@ -89,7 +89,7 @@ def _told(error: errors.HeliostatError) -> Failure:
     code, remedy = next(fitting, (ExitCode.FAILED, ""))
     message = str(error)
     if isinstance(error, errors.NotFound) and not remedy:
-        kind = message.partition(" ")[0]
+        kind = error.message.partition(" ")[0]
         remedy = f"see what there is with: heliostat {kind} list" if kind in LISTED and ";" not in message else ""
     if error.request_id and isinstance(error, errors.ServerError):
         message += f"\nrequest id {error.request_id}"

@@ -115,6 +115,11 @@ def _blocks(row: models.JobInfo) -> Iterable[tuple[str, tuple[str, ...]]]:
         yield "Message", tuple(row.message.strip().splitlines())
     if len(row.attempts) > 1:
         yield "Attempts", tuple(attempt(part) for part in row.attempts)
+    if row.summary is not None:
+        more = ("and more, which Ray did not tell",) if row.summary.truncated else ()
+        for title, counted in (("Tasks", row.summary.tasks), ("Actors", row.summary.actors)):
+            if counted:
+                yield title, (*map(counts, counted), *more)
     findings = row.raw.get("findings") or ()
     if findings:
         lines = (f"cluster_spec.{part['path']} is {part['verdict']}: {part['message']}" for part in findings)
@@ -127,6 +132,11 @@ def attempt(row: models.Attempt) -> str:
     parts.append("" if row.exit_code is None else f"exit code {row.exit_code}")
     told = f": {first_line(row.message)}" if row.message else ""
     return f"{row.number}  {', '.join(part for part in parts if part)}{told}"
+
+
+def counts(row: models.NameCount) -> str:
+    """``Model.fit  2 FINISHED, 1 RUNNING``."""
+    return f"{row.name}  {', '.join(f'{count} {state}' for state, count in row.states.items())}"
 
 
 def log_files(rows: Iterable[models.LogFile], *, owners: bool = False) -> Table:

@@ -119,7 +119,8 @@ def _requirements(file: Path) -> list[str]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"{file} cannot be read: {error}", path="requirements") from None
+        cause = error.strerror if isinstance(error, OSError) else error
+        raise InvalidRequest(f"{file} cannot be read: {cause}", path="requirements") from None
     found = []
     for line in text.replace("\\\n", " ").splitlines():
         plain = line.partition(" #")[0].strip()

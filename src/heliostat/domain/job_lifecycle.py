@@ -169,9 +169,8 @@ def _watched(facts: JobFacts, attempt: Attempt, now: datetime) -> JobPlan:
     if not runs:
         waiting = seen.message or "Ray prepares its environment or waits for resources"
         return _wait(_with(job, attempt), waiting, pace(age))
-    running = replace(
-        _with(job, attempt), status=JobStatus.RUNNING, message="runs", started_at=job.started_at or attempt.started_at
-    )
+    job = _with(job, attempt)
+    running = replace(job, status=JobStatus.RUNNING, message="runs", started_at=job.started_at or _began(job))
     return JobPlan(Effect.NONE, running, pace(age), None if job.status is JobStatus.RUNNING else "Running")
 
 
@@ -296,13 +295,17 @@ def _stopped(job: Job, now: datetime, told: str) -> JobPlan:
     return _finish(job, JobStatus.CANCELLED, f"cancelled; {told}", now)
 
 
+def _began(job: Job) -> datetime | None:
+    """When an attempt first ran, as Ray tells it: one that ended between two looks was never seen running."""
+    return next((row.started_at for row in job.attempts if row.started_at is not None), None)
+
+
 def _finish(job: Job, status: JobStatus, message: str, now: datetime, cause: Cause | None = None) -> JobPlan:
     last = job.attempts[-1] if job.attempts else None
-    began = next((row.started_at for row in job.attempts if row.started_at is not None), None)
     ended = replace(
         job, status=status, message=message, cause=cause, exit_code=last.exit_code if last else None, not_before=None,
         ended_at=(last.ended_at if last else None) or now,
-        started_at=job.started_at or began,
+        started_at=job.started_at or _began(job),
     )  # fmt: skip
     return JobPlan(Effect.NONE, ended, AT_ONCE, status.value, message)
 

@@ -193,8 +193,7 @@ class JobService:
             record = self._locked(tx, caller, workspace, job, "cancel jobs")
             name = caller.principal.name
             if record.status.final:
-                keeps = record.spec.temporary and not record.spec.shutdown_after_finish and not record.settled
-                if not keeps or record.goal is JobGoal.CANCEL:
+                if record.settled or not _keeps_cluster(record):
                     return False
                 tx.jobs.save(replace(record, goal=JobGoal.CANCEL))
                 _note(tx, record, name, now, "ClusterReleaseRequested", "its temporary cluster shall go")
@@ -219,6 +218,8 @@ class JobService:
             record = self._locked(tx, caller, workspace, job, "delete jobs")
             if not record.status.final:
                 raise Conflict(f"job {job} is {record.status}; cancel it first")
+            if not record.settled and _keeps_cluster(record):
+                raise Conflict(f"job {job} has ended and keeps its cluster; cancel it first, which removes that")
             if not record.settled:
                 raise Conflict(
                     f"job {job} has ended, but its cluster or its logs are still being seen to; try again soon"
@@ -418,6 +419,11 @@ def _with_code(wish: JobWish) -> JobWish:
     return replace(wish, runtime_env=rest, code=replace(wish.code, working_dir=written))
 
 
+def _keeps_cluster(job: Job) -> bool:
+    """Its temporary cluster stays after it until a cancel, which has not come."""
+    return job.spec.temporary and not job.spec.shutdown_after_finish and job.goal is not JobGoal.CANCEL
+
+
 def _usable(tx: Transaction, workspace: WorkspaceId, cluster: ClusterId, accept_starting: bool) -> Cluster:
     """An existing cluster that takes jobs now."""
     record = tx.clusters.get(workspace, cluster)
@@ -429,7 +435,8 @@ def _usable(tx: Transaction, workspace: WorkspaceId, cluster: ClusterId, accept_
         raise Conflict(f"cluster {cluster} was made for job {record.job} and goes with it; choose another cluster")
     good: Collection[State] = (State.RUNNING, State.STARTING) if accept_starting else (State.RUNNING,)
     if record.state not in good or record.wanted is not Wanted.RUNNING:
-        raise Conflict(f"cluster {cluster} is {record.state}; jobs can be submitted to a running cluster only")
+        first = "wait until it runs" if record.state is State.STARTING else "start it first"
+        raise Conflict(f"cluster {cluster} is {record.state}; jobs can be submitted to a running cluster only: {first}")
     return record
 
 

@@ -39,7 +39,7 @@ def _summary(job: Job, cluster: Cluster | None, instance: Instance | None, now: 
         case JobStatus.SUBMITTED:
             return f"{name} was accepted {waited.removesuffix(' after its submission')} ago; {job.message}.", ""
         case JobStatus.PENDING:
-            return f"{name} waits, {waited}: {job.message}.{_nodes_up(cluster, instance)}", ""
+            return f"{name} waits, {waited}: {job.message.rstrip('.')}.{_nodes_up(cluster, instance)}", ""
         case JobStatus.RUNNING:
             return f"{name} has been running for {ran} (attempt {len(job.attempts)}): {job.message}.", ""
         case JobStatus.CANCELLING:

@@ -140,17 +140,21 @@ def cancel(app: App, /, job: str, wait: bool, timeout: timedelta | None) -> None
 
     A job that has ended stays as it is; if its cluster was to be kept, that cluster goes now.
     """
+    from ..job_progress import FINAL
     from ..job_waiting import end_of
 
     with app.client() as client:
         info = client.jobs.cancel(job).info
         begun = info.cancelled
+        kept = info.status in FINAL
         if wait:
             info = end_of(app, client, info, timeout=timeout)
         elif info.status == "Cancelling":
             app.say(f"it is being stopped; look again with: heliostat job get {info.id} --watch")
     if begun is False:
         app.say(f"{info.id} had ended already")
+    elif kept and begun:
+        app.say(f"{info.id} had ended already; the cluster that it kept is being removed")
     _print(app, info)
 
 
@@ -223,7 +227,8 @@ def delete(app: App, /, job: str) -> None:
         info = client.jobs.get(job).info
         client.jobs.delete(info.id)
     document: Mapping[str, Any] = {"id": info.id, "name": info.name, "deleted": True}
-    emit(app, document, lambda: Card(f"{info.name} is deleted ({info.id})"))
+    named = info.id if info.name == info.id else f"{info.name} ({info.id})"
+    emit(app, document, lambda: Card(f"{named} is deleted"))
 
 
 def _print(app: App, /, info: JobInfo) -> None:

@@ -53,6 +53,10 @@ def submit(
     if "cluster" in given and (keep_cluster or ttl is not None):
         flag = "--keep-cluster" if keep_cluster else "--ttl"
         raise click.UsageError(f"{flag} is for a cluster made for the job; with --cluster there is none")
+    if keep_cluster and ttl is not None:
+        raise click.UsageError(
+            "--keep-cluster keeps the cluster until the job is cancelled, --ttl for a time; take one"
+        )
     if keep_cluster:
         given["shutdown_after_finish"] = False
     if ttl is not None:
