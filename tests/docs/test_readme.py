@@ -46,6 +46,14 @@ def test_the_command_line(server: HarnessServer) -> None:
     assert not server.world.instances
 
 
+def test_the_first_job(server: HarnessServer, tmp_path: Path) -> None:
+    (block,) = [body for body in blocks(README, "sh") if "heliostat run " in body]
+    program = "\n".join(["set -e", f"cd {tmp_path}", f"export PATH={HELIOSTAT.parent}:$PATH", *block.splitlines()[1:]])
+    said = run(["bash", "-c", program], server)
+    assert "nightly succeeded" in said
+    assert "main.py" in said.splitlines()[-1] and "nightly" in said.splitlines()[-2], "the list, newest first"
+
+
 def test_the_way_to_the_submit_token(server: HarnessServer) -> None:
     run([HELIOSTAT, "cluster", "create", "first"], server)
     (line,) = re.findall(r"^TOKEN=\$\((.*)\)$", README, re.M)
@@ -57,6 +65,7 @@ def test_the_python_sdk(server: HarnessServer) -> None:
     (program,) = [body for body in blocks(README, "python") if "import heliostat" in body]
     said = run([sys.executable, "-c", program], server)
     assert said.startswith("Running http://c-ray-") and "2 of 2 nodes are alive" in said
+    assert said.endswith("Succeeded\n")
     assert not server.world.instances
 
 
