@@ -169,6 +169,13 @@ def test_a_newer_format_is_refused_with_the_remedy() -> None:
         decode_life(newer, SEALER, job.id)
 
 
+def test_a_job_stored_before_earlier_usage_was_counted_is_read() -> None:
+    job = a_job()
+    older = orjson.loads(encode_life(job, SEALER))
+    del older["earlier_usage"]
+    assert decode_life(orjson.dumps(older).decode(), SEALER, job.id)["earlier_usage"] == Usage()
+
+
 async def test_odd_text_that_others_told_us_does_not_stop_a_job(store: Store) -> None:
     """Ray's messages may hold what a program has printed."""
     await make_workspaces(store)

@@ -119,7 +119,7 @@ def decode_life(text: str, sealer: Sealer, owner: JobId) -> Json:
         "exit_code": document["exit_code"],
         "summary": None if summary is None else _read_summary(summary),
         "usage": Usage(**document["usage"]),
-        "earlier_usage": Usage(**document["earlier_usage"]),
+        "earlier_usage": Usage(**document.get("earlier_usage", {})),
         "released_at": _time(document["released_at"]),
     }
 
