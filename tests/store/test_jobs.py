@@ -19,7 +19,7 @@ from sqlalchemy import text
 from heliostat.domain.errors import AlreadyExists, InvalidRequest, NotFound, NotReady
 from heliostat.domain.ids import JobId, new_cluster_id, new_job_id
 from heliostat.domain.job_states import JobGoal, JobStatus
-from heliostat.domain.jobs import Job, JobSpec
+from heliostat.domain.jobs import Job, JobSpec, Usage
 from heliostat.store import JobFilter, Store, StoreSettings, Transaction
 from heliostat.store.database import database
 from heliostat.store.job_codec import decode_job_spec, decode_life, encode_job_spec, encode_life
