@@ -105,6 +105,9 @@ class Gate:
         self.begun, self.open = asyncio.Event(), asyncio.Event()
         self.armed = False
 
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        return await self._store.read(work)
+
     async def write(self, work: Callable[[Transaction], T]) -> T:
         if self.armed:
             self.armed = False
@@ -152,3 +155,29 @@ async def test_a_sole_server_has_every_lease() -> None:
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
     await sole.close()
+
+
+class Counting:
+    """A store that counts its writes."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.writes = 0
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        return await self._store.read(work)
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        self.writes += 1
+        return await self._store.write(work)
+
+
+async def test_what_another_server_holds_costs_no_write(store: Store, clock: ManualClock) -> None:
+    counting = Counting(store)
+    one, two = StoredLeases(store, clock, SHORT), StoredLeases(cast(Store, counting), clock, SHORT)
+    assert await one.hold(KEY)
+    for _ in range(5):
+        assert not await two.hold(KEY)
+    assert counting.writes == 0
+    await one.release(KEY)
+    assert await two.hold(KEY) and counting.writes == 1

@@ -366,6 +366,15 @@ def test_a_job_ends_with_its_existing_cluster(on: Cluster | None, words: str) ->
     assert words in ended.job.message
 
 
+def test_a_job_that_succeeded_just_before_its_cluster_was_stopped_has_succeeded() -> None:
+    it = specified(job(attempts=(attempt(),), status=JobStatus.RUNNING), cluster=CLUSTER)
+    going = cluster(State.STOPPING, Wanted.STOPPED)
+    assert asks_ray(it, going)
+    assert plan(it, going, RaySighting(RayStatus.SUCCEEDED, exit_code=0)).job.status is JobStatus.SUCCEEDED
+    for seen in (RUNS, Absence.UNREACHABLE, RaySighting(RayStatus.FAILED)):
+        assert "was stopped" in plan(it, going, seen).job.message
+
+
 FAILED = RaySighting(RayStatus.FAILED, "exit code 1", error_type="JOB_ENTRYPOINT_COMMAND_ERROR", exit_code=1)
 
 

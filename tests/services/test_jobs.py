@@ -505,9 +505,21 @@ async def test_a_job_comes_with_what_it_runs_on(jobs: JobOffice) -> None:
     await jobs.put(made, attempts=(old,))
     view = await jobs.services.jobs.get(viewer, jobs.workspace, made.id)
     assert view.cluster is not None and view.instance is None, "the cluster's present run is not the job's"
-    await jobs.put(made, settled=True, status=JobStatus.FAILED)
-    view = await jobs.services.jobs.get(viewer, jobs.workspace, made.id)
-    assert (view.cluster, view.instance) == (None, None)
+
+
+async def test_a_settled_job_tells_what_its_cluster_does_now(jobs: JobOffice) -> None:
+    cluster = await jobs.running()
+    made, viewer = await jobs.submit(cluster=cluster.id), await jobs.caller("viewer")
+    await jobs.put(made, settled=True, status=JobStatus.SUCCEEDED)
+
+    async def told() -> list[JobClusterState]:
+        one = await jobs.services.jobs.get(viewer, jobs.workspace, made.id)
+        (listed,) = await jobs.services.jobs.list(viewer, jobs.workspace, limit=9)
+        return [one.job.cluster_state, listed.job.cluster_state]
+
+    assert await told() == [JobClusterState.RUNNING] * 2
+    await jobs.services.clusters.stop(await jobs.caller("ann"), jobs.workspace, cluster.id)
+    assert await told() == [JobClusterState.DELETED] * 2
 
 
 async def test_what_the_engine_makes_of_a_temporary_cluster_is_told(jobs: JobOffice) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from heliostat.domain.ids import JobId
+from heliostat.domain.job_states import JobClusterState
 from heliostat.domain.jobs import Attempt, EntrypointResources, Job, JobSpec, LogFile, driver_log
 from heliostat.domain.quantities import format_memory
 from heliostat.domain.ray_jobs import NameCount, WorkSummary
@@ -27,13 +28,13 @@ class JobDocuments:
     """Writes documents of jobs.
 
     For lists, what never changes of a job is written once and kept; of one for which nothing remains to be done, that is
-    everything.
+    everything but the state of the cluster that it ran on.
     """
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._kept: dict[JobId, tuple[bytes, bool]] = {}
-        """The listed document without its closing brace, and whether it is whole."""
+        self._kept: dict[JobId, tuple[bytes, JobClusterState | None]] = {}
+        """The listed document without its closing brace, and for which state of the cluster it is whole; None = for none."""
 
     def job(self, caller: Caller, view: JobView, **more: bool) -> Document:
         """A job as ``caller`` may see it."""
@@ -55,11 +56,14 @@ class JobDocuments:
     def listed(self, view: JobView) -> orjson.Fragment:
         """A job in a list."""
         job = view.job
-        text, whole = self._kept.get(job.id) or (orjson.dumps(_fixed(job, masked_job(job.spec)))[:-1], False)
+        text, state = self._kept.get(job.id) or (b"", None)
+        whole = state is not None and state is job.cluster_state
+        if not text or (state is not None and not whole):
+            text = orjson.dumps(_fixed(job, masked_job(job.spec)))[:-1]
         written = text if whole else b"".join((text, b",", orjson.dumps(self._changing(view))[1:-1]))
         if job.id not in self._kept and len(self._kept) >= _KEPT:
             self._kept.pop(next(iter(self._kept)))
-        self._kept[job.id] = (written, True) if job.settled else (text, False)
+        self._kept[job.id] = (written, job.cluster_state) if job.settled else (text, None)
         return orjson.Fragment(written + b"}")
 
     def _changing(self, view: JobView) -> Document:

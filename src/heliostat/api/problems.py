@@ -87,6 +87,13 @@ def of_status(status: int, detail: str, request_id: str, headers: Mapping[str, s
     return response(document(status, code, detail, request_id), headers)
 
 
+_LENGTHS = {
+    "too_short": "must have at least {} characters", "string_too_short": "must have at least {} characters",
+    "too_long": "must have at most {} characters", "string_too_long": "must have at most {} characters",
+}  # fmt: skip
+"""Of texts, which pydantic counts in items when they are checked after something else."""
+
+
 def of_validation(errors: Sequence[Mapping[str, Any]]) -> HeliostatError:
     """The first of pydantic's errors as a domain error with its native path."""
     first = errors[0]
@@ -95,6 +102,10 @@ def of_validation(errors: Sequence[Mapping[str, Any]]) -> HeliostatError:
         return MissingField(place) if place else InvalidRequest("the request needs a body: a JSON object")
     if kind == "extra_forbidden":
         return InvalidRequest("there is no such field", path=place)
+    length = _LENGTHS.get(kind) if isinstance(first.get("input"), str) else None
+    if length is not None:
+        least, most = (first.get("ctx", {}).get(name) for name in ("min_length", "max_length"))
+        return InvalidRequest("must not be empty" if least == 1 else length.format(least or most), path=place or None)
     message = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     return InvalidRequest(message, path=place or None)
 

@@ -80,7 +80,7 @@ class JobPlan:
 
 def asks_ray(job: Job, cluster: Cluster | None) -> bool:
     """Whether what Ray says of the last attempt matters now."""
-    if not job.attempts or cluster is None or cluster.state is not State.RUNNING:
+    if not job.attempts or cluster is None or cluster.state not in (State.RUNNING, State.STOPPING):
         return False
     last = job.attempts[-1]
     if cluster.instance != last.instance:
@@ -90,7 +90,7 @@ def asks_ray(job: Job, cluster: Cluster | None) -> bool:
 
 def decide(facts: JobFacts, now: datetime, kept_cluster_age: timedelta = KEPT_CLUSTER_AGE) -> JobPlan:
     """The next step of a job."""
-    job = replace(facts.job, cluster_state=_cluster_state(facts))
+    job = replace(facts.job, cluster_state=cluster_state(facts.job, facts.cluster))
     facts = replace(facts, job=job)
     if job.status.final:
         return _after_the_end(facts, now, kept_cluster_age)
@@ -117,6 +117,9 @@ def _onwards(facts: JobFacts, now: datetime) -> JobPlan:
     if job.prepared is None:
         return JobPlan(Effect.PREPARE, job, AT_ONCE)
     if cluster is None or cluster.wanted is not Wanted.RUNNING:
+        seen = facts.ray
+        if job.attempt is not None and isinstance(seen, RaySighting) and seen.status is RayStatus.SUCCEEDED:
+            return _ended(facts, job.attempt, seen, now)  # just before its cluster was stopped
         return _without_cluster(facts, now)
     if cluster.state is State.ERROR:
         return _with_failed_cluster(facts, cluster, now)
@@ -410,16 +413,15 @@ def _closed(attempt: Attempt, now: datetime, seen: RaySighting | None) -> Attemp
     )  # fmt: skip
 
 
-def _cluster_state(facts: JobFacts) -> JobClusterState:
-    """EMR contract, section 7.3."""
-    cluster = facts.cluster
-    if facts.job.released_at is not None or cluster is None:
+def cluster_state(job: Job, cluster: Cluster | None) -> JobClusterState:
+    """The state of what a job runs on, in the job's words (EMR contract, section 7.3)."""
+    if job.released_at is not None or cluster is None:
         return JobClusterState.DELETED
-    if facts.job.spec.temporary and cluster.started_at is None:
+    if job.spec.temporary and cluster.started_at is None:
         return JobClusterState.SUBMITTED if cluster.wanted is not Wanted.DELETED else JobClusterState.DELETED
     if cluster.state is State.STARTING:
         return JobClusterState.PENDING
-    if cluster.state is State.RUNNING or facts.job.spec.temporary:
+    if cluster.state is State.RUNNING or job.spec.temporary:
         return JobClusterState.RUNNING
     return JobClusterState.DELETED
 

@@ -11,6 +11,7 @@ from heliostat.domain.engine import Finding, Verdict
 from heliostat.domain.errors import Conflict, IdempotencyMismatch, InvalidSpec, NotFound, NotReady
 from heliostat.domain.ids import ClusterId, JobId, WorkspaceId, new_cluster_id, new_job_id
 from heliostat.domain.installation import Installation
+from heliostat.domain.job_lifecycle import cluster_state
 from heliostat.domain.job_states import JobClusterState, JobGoal, JobStatus
 from heliostat.domain.job_validation import check_job
 from heliostat.domain.jobs import PACKAGE, Code, EntrypointResources, Job, JobSpec, Prepared, Retries, Usage
@@ -380,6 +381,9 @@ class JobService:
 
     def _view(self, caller: Caller, job: Job, cluster: Cluster | None, instance: Instance | None) -> JobView:
         usage = usage_of_job(job, instance, self._clock.now(), self._installation.gpus)
+        if job.settled and not job.spec.temporary:  # nobody looks after it any more, but its cluster goes on changing
+            now = cluster_state(job, cluster)
+            job = job if now is job.cluster_state else replace(job, cluster_state=now)
         if not caller.may(job.workspace, Role.EDITOR):
             job = replace(job, spec=masked_job(job.spec), prepared=job.prepared and _masked_code(job.prepared))
             cluster = cluster and replace(cluster, spec=masked(cluster.spec))
@@ -444,7 +448,7 @@ def _cluster_of(
     tx: Transaction, job: Job, known: dict[ClusterId, tuple[Cluster | None, Instance | None]]
 ) -> tuple[Cluster | None, Instance | None]:
     """What a job runs on, while it has to do with it; ``known`` saves looking twice."""
-    if job.settled:
+    if job.settled and job.spec.temporary:
         return None, None
     if job.cluster not in known:
         cluster = tx.clusters.find_any(job.cluster)

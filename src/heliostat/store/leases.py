@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, delete, or_
+from sqlalchemy import Connection, bindparam, delete, or_, select
 
 from .schema import Instant, Words, leases
 from .statements import changed, upsert
 
 _L = leases.c
 _OURS_OR_OVER = or_(_L.until <= bindparam("now", type_=Instant), _L.holder == bindparam("me", type_=Words))
+
+_OTHERS = select(_L.key).where(
+    _L.key == bindparam("key", type_=Words),
+    _L.holder != bindparam("me", type_=Words),
+    _L.until > bindparam("now", type_=Instant),
+)
 
 
 class Leases:
@@ -28,6 +34,10 @@ class Leases:
         statement = upsert(leases, self._connection.dialect.name, _OURS_OR_OVER)
         values = {"key": key, "holder": holder, "until": until, "now": now, "me": holder}
         return changed(self._connection, statement, values)
+
+    def others(self, key: str, holder: str, now: datetime) -> bool:
+        """Whether another holder's lease lasts: a look that costs no write."""
+        return self._connection.execute(_OTHERS, {"key": key, "me": holder, "now": now}).first() is not None
 
     def release(self, key: str, holder: str) -> None:
         """Gives our own back; another's stays."""
