@@ -87,11 +87,9 @@ def of_status(status: int, detail: str, request_id: str, headers: Mapping[str, s
     return response(document(status, code, detail, request_id), headers)
 
 
-_LENGTHS = {
-    "too_short": "must have at least {} characters", "string_too_short": "must have at least {} characters",
-    "too_long": "must have at most {} characters", "string_too_long": "must have at most {} characters",
-}  # fmt: skip
-"""Of texts, which pydantic counts in items when they are checked after something else."""
+_TOO_SHORT = ("too_short", "string_too_short")
+_TOO_LONG = ("too_long", "string_too_long")
+"""Of texts too: those that are checked after something else are counted in "items" by pydantic."""
 
 
 def of_validation(errors: Sequence[Mapping[str, Any]]) -> HeliostatError:
@@ -102,10 +100,11 @@ def of_validation(errors: Sequence[Mapping[str, Any]]) -> HeliostatError:
         return MissingField(place) if place else InvalidRequest("the request needs a body: a JSON object")
     if kind == "extra_forbidden":
         return InvalidRequest("there is no such field", path=place)
-    length = _LENGTHS.get(kind) if isinstance(first.get("input"), str) else None
-    if length is not None:
-        least, most = (first.get("ctx", {}).get(name) for name in ("min_length", "max_length"))
-        return InvalidRequest("must not be empty" if least == 1 else length.format(least or most), path=place or None)
+    limits = first.get("ctx") or {}
+    if kind in _TOO_SHORT and isinstance(first.get("input"), str) and limits.get("min_length") == 1:
+        return InvalidRequest("must not be empty", path=place or None)
+    if kind in _TOO_LONG and isinstance(first.get("input"), str) and "max_length" in limits:
+        return InvalidRequest(f"must have at most {limits['max_length']} characters", path=place or None)
     message = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     return InvalidRequest(message, path=place or None)
 
