@@ -10,15 +10,15 @@ import calls
 import cluster_start
 import command
 import idle
-import jobs
 import scale
+import submissions
 
 PARTS = (
     ("start", cluster_start.main),
     ("calls", calls.main),
     ("idle", idle.main),
     ("scale", scale.main),
-    ("jobs", jobs.main),
+    ("jobs", submissions.main),
     ("cli", command.main),
 )
 

@@ -128,7 +128,7 @@ class RayApiConformance:
         await backend.api.submit(backend.head, wanted)
         seen = await ended(backend, wanted.submission_id)
         assert (seen.status, seen.exit_code, seen.cause) == (RayStatus.FAILED, 3, Cause.USER_ERROR)
-        assert seen.message == "its entry point ended with exit code 3: last words of ***"
+        assert seen.message == "its entry point ended with exit code 3; its last line: last words of ***"
         assert seen.ended_at is not None
 
     async def test_a_killed_entry_point_counts_as_out_of_memory(self, backend: Backend) -> None:

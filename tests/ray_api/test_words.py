@@ -23,7 +23,7 @@ ValueError: Invalid label selector value: in(
     [
         ("Job is currently running.", "Job is currently running."),
         ("Job entrypoint command failed with exit code 7. No logs available.", "its entry point ended with exit code 7"),
-        (ENDED + "one\ntwo\n\n", "its entry point ended with exit code 1: two"),
+        (ENDED + "one\ntwo\n\n", "its entry point ended with exit code 1; its last line: two"),
         (
             ENDED + 'Traceback (most recent call last):\n  File "a.py"\nValueError: boom\nray is shut down\n',
             "its entry point ended with exit code 1: ValueError: boom ray is shut down",
@@ -54,7 +54,7 @@ ValueError: Invalid label selector value: in(
         ),
         (
             ENDED + "2026-11-21 14:04:50,196\tINFO job_manager.py:581 -- Runtime env is setting up.\nlast\n",
-            "its entry point ended with exit code 1: last",
+            "its entry point ended with exit code 1; its last line: last",
         ),
         ("", ""),
     ],
@@ -88,5 +88,10 @@ def test_credentials_in_urls_are_masked() -> None:
 def test_the_entry_point_is_no_word_of_the_jobs_own_wherever_ray_writes_it() -> None:
     entrypoint = "python -c 'raise MemoryError'\necho (done"
     text = f"{ENDED}last words\nRunning entrypoint for job rj-1: {entrypoint}\n"
-    assert sentence(without_echo(text, entrypoint)) == "its entry point ended with exit code 1: last words"
+    assert sentence(without_echo(text, entrypoint)) == "its entry point ended with exit code 1; its last line: last words"
     assert without_echo(text, "another") == text
+
+
+def test_a_kill_is_explained() -> None:
+    text = "Job entrypoint command failed with exit code -9, last available logs (truncated to 20,000 chars):\n"
+    assert sentence(text) == "its entry point ended with exit code -9 (killed, as when memory runs out)"

@@ -276,9 +276,15 @@ def _towards_the_end(facts: JobFacts, now: datetime) -> JobPlan:
     if isinstance(seen, Absence):
         return _wait(job, "it is being stopped, but its cluster does not answer just now", ATTENTION)
     if seen.status.terminal:
-        by_itself = seen.status is not RayStatus.STOPPED
         closed = replace(_closed(attempt, now, seen), message=seen.message)
-        told = f"it had ended by itself ({seen.status}) before it was stopped" if by_itself else "Ray has stopped it"
+        told = "Ray has stopped it"
+        if seen.status is not RayStatus.STOPPED:
+            asked = attempt.stop_asked_at is not None
+            told = (
+                f"it ended as {seen.status} while it was being stopped"
+                if asked
+                else f"it had ended before ({seen.status})"
+            )
         return _stopped(_with(job, closed), now, told)
     if attempt.stop_asked_at is None:
         return JobPlan(Effect.STOP, _with(job, replace(attempt, stop_asked_at=now)), pace(AT_ONCE), "StopRequested")

@@ -47,8 +47,10 @@ def sentence(text: str) -> str:
     ended = _ENDED.match(text)
     if ended is not None:
         _, _, log = text.partition("\n")
-        said = last_error(log) or _last_line(log)
-        return _short(f"its entry point ended with exit code {ended[1]}" + (f": {said}" if said else ""))
+        killed = " (killed, as when memory runs out)" if ended[1] in ("-9", "137") else ""
+        error, line = last_error(log), _last_line(log)
+        said = f": {error}" if error else f"; its last line: {line}" if line else ""
+        return _short(f"its entry point ended with exit code {ended[1]}{killed}{said}")
     if text.startswith("Traceback"):
         return _short(last_error(text) or _last_line(text))
     told = _GUESSES.sub("", _PARTICULARS.sub("", text.partition(". Full traceback:")[0]))
