@@ -88,7 +88,9 @@ def test_credentials_in_urls_are_masked() -> None:
 def test_the_entry_point_is_no_word_of_the_jobs_own_wherever_ray_writes_it() -> None:
     entrypoint = "python -c 'raise MemoryError'\necho (done"
     text = f"{ENDED}last words\nRunning entrypoint for job rj-1: {entrypoint}\n"
-    assert sentence(without_echo(text, entrypoint)) == "its entry point ended with exit code 1; its last line: last words"
+    assert (
+        sentence(without_echo(text, entrypoint)) == "its entry point ended with exit code 1; its last line: last words"
+    )
     assert without_echo(text, "another") == text
 
 
