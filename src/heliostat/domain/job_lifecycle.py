@@ -279,7 +279,7 @@ def _towards_the_end(facts: JobFacts, now: datetime) -> JobPlan:
         closed = replace(_closed(attempt, now, seen), message=seen.message)
         told = "Ray has stopped it"
         if seen.status is not RayStatus.STOPPED:
-            asked = attempt.stop_asked_at is not None
+            while_stopped = attempt.stop_asked_at is not None
             told = (
                 f"it ended as {seen.status} while it was being stopped"
                 if asked
