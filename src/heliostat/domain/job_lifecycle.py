@@ -279,12 +279,8 @@ def _towards_the_end(facts: JobFacts, now: datetime) -> JobPlan:
         closed = replace(_closed(attempt, now, seen), message=seen.message)
         told = "Ray has stopped it"
         if seen.status is not RayStatus.STOPPED:
-            while_stopped = attempt.stop_asked_at is not None
-            told = (
-                f"it ended as {seen.status} while it was being stopped"
-                if asked
-                else f"it had ended before ({seen.status})"
-            )
+            when = "before" if attempt.stop_asked_at is None else "while it was being stopped"
+            told = f"it ended by itself {when} ({seen.status})"
         return _stopped(_with(job, closed), now, told)
     if attempt.stop_asked_at is None:
         return JobPlan(Effect.STOP, _with(job, replace(attempt, stop_asked_at=now)), pace(AT_ONCE), "StopRequested")
