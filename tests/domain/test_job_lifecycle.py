@@ -22,6 +22,7 @@ from heliostat.domain.job_lifecycle import (
     backoff,
     decide,
     failed_before_ray,
+    span,
 )
 from heliostat.domain.job_states import JOB_EDGES, JobClusterState, JobGoal, JobStatus, may
 from heliostat.domain.jobs import Attempt, Job, JobSpec, Prepared, Retries
@@ -262,7 +263,7 @@ def test_the_deadline_counts_from_submission_and_stops_what_runs() -> None:
     assert stopping.effect is Effect.STOP
     stopped = plan(stopping.job, UP, RaySighting(RayStatus.STOPPED, ended_at=NOW))
     assert stopped.job.status is JobStatus.TIMEOUT
-    assert "0:00:30" in stopped.job.message
+    assert "30 s" in stopped.job.message
 
 
 def test_a_job_that_ended_in_time_while_nobody_looked_is_no_timeout() -> None:
@@ -376,6 +377,19 @@ def test_a_job_that_succeeded_just_before_its_cluster_was_stopped_has_succeeded(
 
 
 FAILED = RaySighting(RayStatus.FAILED, "exit code 1", error_type="JOB_ENTRYPOINT_COMMAND_ERROR", exit_code=1)
+
+
+def test_a_job_whose_environment_failed_has_not_run() -> None:
+    it = job(attempts=(attempt(),), status=JobStatus.PENDING)
+    failed = RaySighting(RayStatus.FAILED, "pip failed", "RUNTIME_ENV_SETUP_FAILURE", started_at=T0)
+    assert plan(it, UP, failed).job.started_at is None
+    ran = RaySighting(RayStatus.FAILED, exit_code=1, started_at=T0)
+    assert plan(it, UP, ran).job.started_at == T0
+
+
+def test_a_deadline_is_told_in_words() -> None:
+    told = {30: "30 s", 90: "90 s", 120: "2 min", 7199: "120 min", 7200: "2 h", 9000: "2.5 h"}
+    assert {seconds: span(timedelta(seconds=seconds)) for seconds in told} == told
 
 
 def test_retries_make_a_new_attempt_after_a_pause() -> None:

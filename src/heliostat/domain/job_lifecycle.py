@@ -95,7 +95,7 @@ def decide(facts: JobFacts, now: datetime, kept_cluster_age: timedelta = KEPT_CL
     if job.status.final:
         return _after_the_end(facts, now, kept_cluster_age)
     if job.goal is JobGoal.RUN and job.deadline_at is not None and now >= job.deadline_at and not _ended_in_time(facts):
-        message = f"its deadline of {job.spec.deadline} passed; it is being stopped"
+        message = f"its deadline of {span(job.spec.deadline)} passed; it is being stopped"
         return JobPlan(Effect.NONE, replace(job, goal=JobGoal.TIMEOUT, message=message), AT_ONCE, "DeadlinePassed")
     plan = _towards_the_end(facts, now) if job.goal is not JobGoal.RUN else _onwards(facts, now)
     return replace(plan, again=_in_time(plan, now))
@@ -296,7 +296,7 @@ def _towards_the_end(facts: JobFacts, now: datetime) -> JobPlan:
 
 def _stopped(job: Job, now: datetime, told: str) -> JobPlan:
     if job.goal is JobGoal.TIMEOUT:
-        return _finish(job, JobStatus.TIMEOUT, f"its deadline of {job.spec.deadline} passed; {told}", now)
+        return _finish(job, JobStatus.TIMEOUT, f"its deadline of {span(job.spec.deadline)} passed; {told}", now)
     return _finish(job, JobStatus.CANCELLED, f"cancelled; {told}", now)
 
 
@@ -383,6 +383,15 @@ def pace(age: timedelta) -> timedelta:
     return timedelta(seconds=0.2 if seconds < 10 else 0.5 if seconds < 60 else 1 if seconds < 600 else 2)
 
 
+def span(time: timedelta | None) -> str:
+    """A time in words: ``30 s``, ``1.5 h``."""
+    seconds = 0.0 if time is None else time.total_seconds()
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{round(seconds / length, 1):g} {unit}"
+    return f"{seconds:g} s"
+
+
 def backoff(failures: int) -> timedelta:
     """How long to wait before the next attempt: 1 s, doubled with every failure."""
     return min(timedelta(seconds=2 ** min(failures - 1, 10)), LONGEST_BACKOFF)
@@ -408,9 +417,10 @@ def _closed(attempt: Attempt, now: datetime, seen: RaySighting | None) -> Attemp
             attempt, ended_at=now, status=RayStatus.FAILED if attempt.stop_asked_at is None else RayStatus.STOPPED
         )
     ended = max(attempt.created_at, min(seen.ended_at or now, now))  # Ray's clock may be another machine's
+    ran = seen.exit_code is not None or seen.status is RayStatus.SUCCEEDED  # else its environment may have failed
     return replace(
         attempt, ended_at=ended, status=seen.status, exit_code=seen.exit_code, message=seen.message,
-        started_at=attempt.started_at or seen.started_at, ray_job_id=seen.ray_job_id or attempt.ray_job_id,
+        started_at=attempt.started_at or (seen.started_at if ran else None), ray_job_id=seen.ray_job_id or attempt.ray_job_id,
         driver_node=seen.driver_node or attempt.driver_node,
     )  # fmt: skip
 

@@ -52,7 +52,13 @@ def _summary(job: Job, cluster: Cluster | None, instance: Instance | None, now: 
             return f"{name} ran out of time: {job.message}.", "Give it a longer deadline, or more to run on."
         case JobStatus.FAILED:
             cause = f" ({job.cause.replace('_', ' ')})" if job.cause else ""
-            return f"{name} failed{cause}: {job.message}", _REMEDIES.get(job.cause, "") if job.cause else ""
+            return f"{name} failed{cause}: {job.message}", _remedy(job)
+
+
+def _remedy(job: Job) -> str:
+    if job.cause is Cause.INFRASTRUCTURE and not job.spec.temporary:
+        return "See to its cluster, then submit it again."
+    return "" if job.cause is None else _REMEDIES[job.cause]
 
 
 def _nodes_up(cluster: Cluster | None, instance: Instance | None) -> str:
