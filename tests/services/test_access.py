@@ -198,11 +198,17 @@ async def test_a_pass_made_up_by_someone_who_knows_everything_but_the_secret(off
     expires = office.clock.now() + timedelta(hours=1)
     for subject in ("ann", SUBMIT_TOKEN_SUBJECT):
         forged = Pass(Purpose.SESSION, run.id, Role.OWNER, subject, expires)
-        assert await resolve(office, passes.issue(forged, Secret("0" * 32)), cluster.id) is None
+        for known in (Secret("0" * 32), run.submit_token):
+            assert await resolve(office, passes.issue(forged, known), cluster.id) is None, (
+                "editors have the submit token"
+            )
+    key = office.services.access._pass_key(run)
+    good = Pass(Purpose.SESSION, run.id, Role.OWNER, "ann", expires)
+    assert await resolve(office, passes.issue(good, key), cluster.id) is not None
     unknown = Pass(Purpose.SESSION, InstanceId("ray-x-y"), Role.OWNER, "ann", expires)
-    assert await resolve(office, passes.issue(unknown, run.submit_token), cluster.id) is None
+    assert await resolve(office, passes.issue(unknown, key), cluster.id) is None
     gone = Pass(Purpose.SESSION, run.id, Role.OWNER, "who-left", expires)
-    assert await resolve(office, passes.issue(gone, run.submit_token), cluster.id) is None
+    assert await resolve(office, passes.issue(gone, key), cluster.id) is None
 
 
 @pytest.mark.parametrize(

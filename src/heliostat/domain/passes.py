@@ -1,7 +1,7 @@
 """Passes: short-lived signed tokens that open one instance's dashboard and Jobs API, made without a write.
 
-A pass names an instance, a role, a subject and an expiry, and is signed with a key derived from that instance's submit
-token, so that it dies with the instance. It may stand in a URL: it holds neither ``/`` nor ``~`` nor ``?``.
+A pass names an instance, a role, a subject and an expiry, and is signed with a key that only the installation has and that is
+another for each instance, so that it dies with the instance. It may stand in a URL: it holds neither ``/`` nor ``~`` nor ``?``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Pass:
     """To the second."""
 
 
-def issue(granted: Pass, submit_token: Secret) -> str:
+def issue(granted: Pass, key: Secret) -> str:
     """The signed text of a pass."""
     fields = (
         granted.purpose,
@@ -49,7 +49,7 @@ def issue(granted: Pass, submit_token: Secret) -> str:
         granted.subject,
     )
     body = _encode("\n".join(fields).encode())
-    return f"{PREFIX}{body}.{_signature(body, submit_token)}"
+    return f"{PREFIX}{body}.{_signature(body, key)}"
 
 
 def read(text: str) -> Pass | None:
@@ -66,16 +66,16 @@ def read(text: str) -> Pass | None:
         return None
 
 
-def holds(text: str, submit_token: Secret, now: datetime) -> bool:
-    """Whether the pass is genuine for the instance with this submit token, and not expired."""
+def holds(text: str, key: Secret, now: datetime) -> bool:
+    """Whether the pass is genuine for the instance with this key, and not expired."""
     claimed = read(text)
     body, _, signature = text.removeprefix(PREFIX).partition(".")
-    genuine = hmac.compare_digest(signature.encode(), _signature(body, submit_token).encode())
+    genuine = hmac.compare_digest(signature.encode(), _signature(body, key).encode())
     return claimed is not None and genuine and now < claimed.expires_at
 
 
-def _signature(body: str, submit_token: Secret) -> str:
-    key = hashlib.sha256(b"heliostat pass\0" + submit_token.reveal().encode()).digest()
+def _signature(body: str, secret: Secret) -> str:
+    key = hashlib.sha256(b"heliostat pass\0" + secret.reveal().encode()).digest()
     return _encode(hmac.new(key, body.encode(), "sha256").digest())
 
 

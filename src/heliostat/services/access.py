@@ -11,6 +11,7 @@ access at once. A token is one of
 
 from __future__ import annotations
 
+import hmac
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -87,6 +88,7 @@ class AccessService:
         self._identity = identity
         self._installation = installation
         self._clock = clock
+        self._key = store.derived_key("passes")
 
     async def resolve(self, token: str, cluster: ClusterId | None) -> Access | None:
         """What ``token`` opens: of ``cluster`` when the request names one, else of the cluster that the token names.
@@ -118,7 +120,7 @@ class AccessService:
             raise Unauthenticated("the cluster is not running")
         expires = self._clock.now() + SESSION_LIFETIME
         granted = Pass(Purpose.SESSION, instance.id, access.role, access.subject, expires)
-        return passes.issue(granted, instance.submit_token)
+        return passes.issue(granted, self._pass_key(instance))
 
     def links(self, principal: Principal, cluster: Cluster, instance: Instance | None) -> Links | None:
         """The addresses for a reader, or None while the cluster is not up. The dashboard link is good for an hour."""
@@ -126,7 +128,7 @@ class AccessService:
         if instance is None or instance.endpoints is None or cluster.state is not State.RUNNING or role is None:
             return None
         slot = int(self._clock.now().timestamp() // LINK_SLOT)
-        text = _link(instance.id, role, principal.name, slot, instance.submit_token)
+        text = _link(instance.id, role, principal.name, slot, self._pass_key(instance))
         place = self._installation
         return Links(
             dashboard_url=f"{place.gateway_scheme}://c-{cluster.id}.{place.gateway_domain}/?token={text}",
@@ -135,11 +137,15 @@ class AccessService:
             ray_url=_ray_url(place.gateway_url) if instance.endpoints.client else None,
         )
 
+    def _pass_key(self, instance: Instance) -> Secret:
+        """What passes of a run are signed with: they end with it, and whoever has its submit token can make none."""
+        return _pass_key(self._key, instance.submit_token)
+
     async def _of_pass(self, text: str, claimed: Pass, cluster: ClusterId | None) -> Access | None:
         instance = await self._store.read(lambda tx: tx.instances.get(claimed.instance))
         if instance is None or instance.retired or instance.ended_at is not None:
             return None
-        if not passes.holds(text, instance.submit_token, self._clock.now()):
+        if not passes.holds(text, self._pass_key(instance), self._clock.now()):
             return None
         role = await self._still(claimed, instance.workspace)
         if role is None:
@@ -187,11 +193,16 @@ def _ray_url(gateway: str) -> str:
     return f"ray://{place}" if colon and port.isdigit() else f"ray://{place}:{443 if scheme == 'https' else 80}"
 
 
+@lru_cache(maxsize=1024)
+def _pass_key(installation: bytes, submit_token: Secret) -> Secret:
+    return Secret(hmac.new(installation, submit_token.reveal().encode(), "sha256").hexdigest())
+
+
 @lru_cache(maxsize=4096)
-def _link(instance: InstanceId, role: Role, subject: str, slot: int, submit_token: Secret) -> str:
+def _link(instance: InstanceId, role: Role, subject: str, slot: int, key: Secret) -> str:
     """The link of a five-minute slot, so that a list of many clusters does not sign each anew at every request."""
     expires = datetime.fromtimestamp((slot + 1) * LINK_SLOT, UTC) + LINK_LIFETIME
-    return passes.issue(Pass(Purpose.LINK, instance, role, subject, expires), submit_token)
+    return passes.issue(Pass(Purpose.LINK, instance, role, subject, expires), key)
 
 
 def _access(subject: str, role: Role, cluster: Cluster, instance: Instance | None, purpose: Purpose | None) -> Access:
