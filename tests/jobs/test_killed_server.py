@@ -91,7 +91,7 @@ def server(tmp_path: Path, ray_environments_folder: Path, code_host: CodeHost) -
 def test_a_server_killed_at_every_step_runs_a_job_once(
     release: str, server: Server, code_host: CodeHost, tmp_path: Path
 ) -> None:
-    marks, disk, away = server.marks, tmp_path / "disk", tmp_path / "disk-away"
+    marks, away = server.marks, tmp_path / "disk-away"
     entrypoint = f"cat told.txt; {digits('n', marks)}"
     shape = {"release": release, **SHAPE}
     job = server.client.jobs.submit(entrypoint, working_dir=code_host.url, cluster_spec=shape)
@@ -121,12 +121,15 @@ def test_a_server_killed_at_every_step_runs_a_job_once(
     (marks / "n.stop").touch()
     until((marks / "n.ended").exists, "it has ended")
     source = server.source_of_log(job.id).read_bytes()
+    stored = tmp_path / "disk" / job.info.workspace
+    stored.rename(away)
+    stored.write_text("a file where the folder of the workspace should be")  # ... and its log cannot be stored
     server.start()
-    disk.rename(away)  # ... and its log cannot be stored
     seen(job, lambda job: job.status == "Succeeded", "its end is known")
     ended = job.info
     server.kill()
-    away.rename(disk)
+    stored.unlink()
+    away.rename(stored)
     assert not ended.logs_complete and not ended.settled
     server.start()
 
@@ -141,8 +144,8 @@ def test_a_server_killed_at_every_step_runs_a_job_once(
     text = job.log()
     assert lines(text, "from afar") == ["from afar"]
     assert lines(text, "n ") == [*(f"n {number}" for number in range(1, int(count) + 1)), "n over"]
-    (stored,) = disk.rglob(f"{job.id}_driver.log")
-    assert stored.read_bytes() == source
+    (kept,) = (tmp_path / "disk").rglob(f"{job.id}_driver.log")
+    assert kept.read_bytes() == source
     server.nothing_is_left()
     reasons = [event.reason for event in job.events()]
     assert sorted(reasons) == sorted(set(reasons)), "each thing happened once"
