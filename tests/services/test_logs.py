@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from heliostat.domain.errors import Forbidden, NotFound
-from heliostat.domain.ids import InstanceId, JobId, WorkspaceId, new_cluster_id, new_instance_id, new_job_id
+from heliostat.domain.ids import InstanceId, JobId, WorkspaceId, new_instance_id
 from heliostat.domain.jobs import Job, LogFile, driver_log
 from heliostat.domain.records import Role
 from heliostat.domain.states import Wanted
@@ -88,9 +88,9 @@ async def test_an_owner_that_has_written_nothing_has_no_logs_but_is_there(office
         "../x",
         "rj-\0",
         "\ud800",
-        new_job_id(),
-        new_cluster_id(),
-        new_instance_id(new_cluster_id()),
+        "rj-0123456789abcdef",
+        "ray-0123456789abcdef",
+        "ray-0123456789abcdef-01234567",
     ],
 )
 async def test_an_unknown_owner_is_not_found(office: Office, owner: str) -> None:
