@@ -115,7 +115,9 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
-BOTH = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+BOTH = pytest.mark.parametrize(
+    "database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+)
 
 
 @pytest_asyncio.fixture
