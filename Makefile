@@ -42,8 +42,7 @@ check: $(TEST_STAMP) ## formatting, lint, types, layers
 	$(BIN)/lint-imports
 
 test: $(TEST_STAMP) ## the whole suite: real Ray, real databases, the real SDKs, a real browser
-	$(PYTEST) -m "not slow" -n 4
-	$(PYTEST) -m slow
+	$(PYTEST)
 
 test-fast: $(TEST_STAMP) ## what takes under two minutes
 	$(PYTEST) -m "not slow" -n 4

@@ -7,6 +7,7 @@ forbids it all the same.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -57,14 +58,20 @@ def sdk_python() -> Path:
         return Path(given) / "bin" / "python"
     requirements = HERE / "requirements.txt"
     folder = CACHE / hashlib.sha256(requirements.read_bytes()).hexdigest()[:16]
-    if not folder.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(dir=CACHE))
-        subprocess.run([UV, "venv", "-q", "--relocatable", "--allow-existing", "-p", "3.11", building], check=True)
-        python = building / "bin" / "python"
-        subprocess.run([UV, "pip", "install", "-q", "--compile-bytecode", "-p", python, "-r", requirements], check=True)
-        building.rename(folder)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the workers of one run may all come at once
+        if not folder.exists():
+            _build(folder, requirements)
     return folder / "bin" / "python"
+
+
+def _build(folder: Path, requirements: Path) -> None:
+    building = Path(tempfile.mkdtemp(dir=CACHE))
+    subprocess.run([UV, "venv", "-q", "--relocatable", "--allow-existing", "-p", "3.11", building], check=True)
+    python = building / "bin" / "python"
+    subprocess.run([UV, "pip", "install", "-q", "--compile-bytecode", "-p", python, "-r", requirements], check=True)
+    building.rename(folder)
 
 
 @pytest.fixture(scope="session")
