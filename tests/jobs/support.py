@@ -102,7 +102,11 @@ class Server(Killable):
             for client in self._clients:
                 client.close()
             if self.process is not None:
-                self.kill()
+                self.process.terminate()  # a server that ends in order takes its folder in /tmp along
+                try:
+                    self.process.wait(20)
+                except subprocess.TimeoutExpired:
+                    self.kill()
             while left := processes_of(self.home):  # only after a failure
                 for line in left:
                     with contextlib.suppress(ProcessLookupError):
