@@ -218,13 +218,13 @@ class JobReconciler:
         del self._preparing[job.id]
         try:
             prepared = task.result()
-        except HeliostatError as error:
+        except (HeliostatError, OSError) as error:
             now = self._clock.now()
-            if error.retry is Retry.NEVER:
+            if isinstance(error, HeliostatError) and error.retry is Retry.NEVER:
                 return failed_before_ray(plan.job, str(error), now, Cause.USER_ERROR)
             if now - job.submitted_at >= self._settings.code_patience:
                 return failed_before_ray(plan.job, f"{error}; given up", now, Cause.INFRASTRUCTURE)
-            log.info("code cannot be had just now", job=job.id, cause=error.message)
+            log.info("code cannot be had just now", job=job.id, cause=str(error))
             return JobPlan(Effect.NONE, replace(plan.job, message=f"{error}; it is tried again"), _later(job, now))
         return replace(plan, job=replace(plan.job, prepared=prepared, message="its code is at hand"))
 
