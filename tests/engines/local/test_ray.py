@@ -178,6 +178,9 @@ async def test_a_cluster_lives_and_leaves_nothing(lab: Lab, release: Release) ->
     await listed(wanted, seen)
     assert "hello" in await run_job(wanted, seen, WHERE_TASKS_RUN)
 
+    seen = await seen_when(
+        lab, wanted, lambda now: now.endpoints is not None and now.endpoints.client is not None, "ray:// is open"
+    )
     await lab.reopen()
     adopted = await lab.engine.observe(wanted.instance)
     assert adopted.complete
