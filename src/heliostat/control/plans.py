@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from heliostat.domain.engine import GroupPlan, InstancePlan
+from heliostat.domain.engine import GroupPlan, InstancePlan, Scaling
 from heliostat.domain.errors import InvalidSpec
 from heliostat.domain.installation import Installation
 from heliostat.domain.records import Instance
 from heliostat.domain.releases import Release
-from heliostat.domain.spec import NodeShape
+from heliostat.domain.spec import Autoscaling, NodeShape
 from heliostat_node.options import parse_ray_start_params
 
 
-def plan_of(instance: Instance, installation: Installation) -> InstancePlan:
-    """The plan of an instance. Raises InvalidSpec when the configuration no longer has what the spec names."""
+def plan_of(instance: Instance, installation: Installation, granted: Mapping[str, int] | None = None) -> InstancePlan:
+    """The plan of an instance. ``granted`` has the number of nodes that queues have made room for, by worker group.
+
+    Raises InvalidSpec when the configuration no longer has what the spec names.
+    """
     spec = instance.spec
     release = _release(spec.release, installation, "release")
     return InstancePlan(
@@ -25,13 +30,28 @@ def plan_of(instance: Instance, installation: Installation) -> InstancePlan:
         release=release,
         head=_group("head", "head", 1, spec.head, release, installation),
         workers=tuple(
-            _group(f"workers[{index}]", group.name, group.replicas, group.shape, release, installation)
+            replace(
+                _group(f"workers[{index}]", group.name, group.replicas, group.shape, release, installation),
+                min_replicas=group.min_replicas or 0,
+                max_replicas=group.max_replicas,
+                idle_seconds=None if group.idle_timeout_seconds is None else float(group.idle_timeout_seconds),
+                granted=None if granted is None else granted.get(group.name, 0),
+            )
             for index, group in enumerate(spec.workers)
         ),
         ray_token=instance.ray_token,
         labels=spec.labels,
         volumes=tuple(installation.volumes[name] for name in spec.volumes if name in installation.volumes),
+        scaling=_scaling(spec.autoscaling),
+        renew=instance.renew,
     )
+
+
+def _scaling(autoscaling: Autoscaling) -> Scaling | None:
+    if not autoscaling.enabled:
+        return None
+    idle = autoscaling.idle_timeout_seconds
+    return Scaling(Scaling.idle_seconds if idle is None else float(idle), autoscaling.upscaling)
 
 
 def _group(

@@ -36,12 +36,31 @@ class Volume:
     """Where it is on this machine."""
 
 
+class Upscaling(StrEnum):
+    """How eagerly Ray's autoscaler asks for workers (KubeRay's ``upscalingMode``)."""
+
+    DEFAULT = "Default"
+    CONSERVATIVE = "Conservative"
+    """At most as many at once as there are already."""
+    AGGRESSIVE = "Aggressive"
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Ray's own autoscaler decides how many workers there are."""
+
+    idle_seconds: float = 60.0
+    """How long a worker must be idle before it goes, where its group says nothing."""
+    upscaling: Upscaling = Upscaling.DEFAULT
+
+
 @dataclass(frozen=True)
 class GroupPlan:
     """Nodes of one shape, resolved: nothing is left to look up."""
 
     name: str
     replicas: int
+    """How many there shall be; where the autoscaler decides, how many the instance begins with."""
     cpus: float
     memory_bytes: int
     gpu: GpuType | None = None
@@ -50,6 +69,13 @@ class GroupPlan:
     """Parsed and validated ``ray start`` options (see ``heliostat_node.options``)."""
     release: Release | None = None
     """Other than the instance's; None means the same."""
+    min_replicas: int = 0
+    """Bounds of the autoscaler; without one they mean nothing."""
+    max_replicas: int | None = None
+    idle_seconds: float | None = None
+    """The group's own idle time; None means the instance's."""
+    granted: int | None = None
+    """How many nodes the group's queue has made room for: no more are started. None = without bound."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +93,11 @@ class InstancePlan:
     """Ray's own token of this instance; never leaves the engine and the gateway."""
     labels: Mapping[str, str] = field(default_factory=dict)
     volumes: tuple[Volume, ...] = ()
+    scaling: Scaling | None = None
+    """None = every group has its ``replicas``."""
+    renew: int = 0
+    """Nodes that were begun with an older generation than this are replaced one after the other, group by group, the
+    head last and only if its own part of the plan is another one."""
 
 
 class Verdict(StrEnum):
@@ -96,6 +127,8 @@ class NodeState(StrEnum):
     STARTING = "starting"
     ALIVE = "alive"
     """Ray lists it as alive."""
+    DRAINING = "draining"
+    """Takes no new work and goes when its running work is done, or at a deadline."""
     EXITED = "exited"
 
 
@@ -116,6 +149,8 @@ class NodeObservation:
     message: str = ""
     exit_code: int | None = None
     restarts: int = 0
+    generation: int = 0
+    """Of the plan that it was begun with."""
 
 
 class Step(StrEnum):
@@ -176,6 +211,29 @@ class NodeLog:
 
 
 @dataclass(frozen=True)
+class Want:
+    """Work of one shape that Ray cannot place at present."""
+
+    resources: Mapping[str, float]
+    """By Ray's names, e.g. ``{"CPU": 1.0}``."""
+    count: int
+    source: str = "tasks and actors"
+    """``tasks and actors``, ``placement group`` or ``request_resources``."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What Ray's autoscaler reports of an instance."""
+
+    pending: tuple[Want, ...] = ()
+    """Waits for workers; largest count first."""
+    infeasible: tuple[Want, ...] = ()
+    """Fits no node of any group, so nothing will ever come of it."""
+    problem: str = ""
+    """Why the autoscaler gets no workers, in words; empty when nothing is wrong."""
+
+
+@dataclass(frozen=True)
 class Observation:
     """What there is of an instance now."""
 
@@ -197,12 +255,20 @@ class Observation:
     trouble: str = ""
     """What is wrong at present but being worked on."""
     incidents: tuple[Incident, ...] = ()
+    wanted: Mapping[str, int] = field(default_factory=dict)
+    """Worker group -> how many nodes Ray's autoscaler wants of it now; empty where it does not decide."""
+    demand: Demand | None = None
+    """None where no autoscaler reports."""
+    ray_token: Secret | None = None
+    """Ray's token, when it is another one than the plan's (the instance was started before it was asked for)."""
 
     @property
     def alive(self) -> int:
+        """Nodes that take work."""
         return sum(node.state is NodeState.ALIVE for node in self.nodes)
 
     @property
     def complete(self) -> bool:
         """Everything that the plan wants is there and answers."""
-        return self.head_ready and self.jobs_ready and all(node.state is NodeState.ALIVE for node in self.nodes)
+        up = (NodeState.ALIVE, NodeState.DRAINING)
+        return self.head_ready and self.jobs_ready and all(node.state in up for node in self.nodes)

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from .engine import Endpoints, NodeObservation, Progress
+from .engine import Demand, Endpoints, NodeObservation, Progress
 from .ids import ClusterId, InstanceId, JobId, PrincipalId, WorkspaceId
 from .secret import Secret
 from .spec import ClusterSpec
@@ -133,6 +133,16 @@ class Cluster:
 
 
 @dataclass(frozen=True)
+class Activity:
+    """Whether anything goes on on an instance."""
+
+    reasons: tuple[str, ...] = ()
+    """What goes on, for people: ``3 tasks are running``; empty = nothing."""
+    idle_since: datetime | None = None
+    """Since when nothing has gone on; None while something does."""
+
+
+@dataclass(frozen=True)
 class Instance:
     """One run of a cluster."""
 
@@ -156,6 +166,14 @@ class Instance:
     endpoints: Endpoints | None = None
     logs_kept: bool = False
     """The logs of its nodes that matter are in the log storage, or were given up."""
+    admitted_at: datetime | None = None
+    """When its queues had room for it; None = it waits, and nothing of it is started."""
+    renew: int = 0
+    """Nodes begun with an older generation than this are replaced one after the other (a rolling restart)."""
+    demand: Demand | None = None
+    """What Ray's autoscaler reported last."""
+    activity: Activity | None = None
+    """What was last seen to go on on it; None before the first look."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TypeVar
 
+from .engine import Upscaling
 from .secret import Secret
 
 T = TypeVar("T")
@@ -50,6 +51,8 @@ class WorkerGroup:
     max_replicas: int | None = None
     type: str = "CPU"
     """``CPU`` or ``GPU``: a label that one dialect knows."""
+    idle_timeout_seconds: int | None = None
+    """The group's own idle time with autoscaling; None means the cluster's."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,17 @@ class Autoscaling:
     enabled: bool = False
     idle_timeout_seconds: int | None = None
     """How long a worker must be idle before it goes; None means the default, 60."""
+    upscaling: Upscaling = Upscaling.DEFAULT
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """When a run of the cluster ends by itself. None = never."""
+
+    idle_stop_seconds: int | None = None
+    """It is stopped when nothing has been going on on it for this long."""
+    max_seconds: int | None = None
+    """It is stopped when this long has passed since its start, whatever it does."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +93,9 @@ class ClusterSpec:
     workers: tuple[WorkerGroup, ...] = ()
     description: str = ""
     autoscaling: Autoscaling = Autoscaling()
+    lifetime: Lifetime = Lifetime()
+    priority: int = 0
+    """Among starts that wait for one queue, those with a higher one go first; -1000 to 1000."""
     fault_tolerance: FaultTolerance | None = None
     network_service: str | None = None
     volumes: tuple[str, ...] = ()

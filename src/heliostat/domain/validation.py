@@ -18,6 +18,8 @@ MAX_GROUPS = 50
 MAX_REPLICAS = 1000
 MAX_DESCRIPTION = 1024
 MAX_ENV_BYTES = 64 << 10
+MIN_LIFETIME = 10
+"""Seconds. What is shorter would stop a cluster before it is of use."""
 _GROUP = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,251}[A-Za-z0-9])?")
@@ -54,6 +56,7 @@ def errors(spec: ClusterSpec, installation: Installation, queues: Collection[str
                 f"volumes[{index}]", f"no volume has the id {volume!r}; volumes are configured by the operator"
             )
     yield from _autoscaling(spec)
+    yield from _lifetime(spec)
     yield from _fault_tolerance(spec)
     yield from _labels(spec.labels)
     yield from _shape("head", spec.head, spec, installation, queues)
@@ -70,9 +73,24 @@ def errors(spec: ClusterSpec, installation: Installation, queues: Collection[str
 
 
 def _autoscaling(spec: ClusterSpec) -> Iterator[InvalidSpec]:
-    timeout = spec.autoscaling.idle_timeout_seconds
-    if timeout is not None and not 0 < timeout <= 7 * 86400:
-        yield InvalidSpec("autoscaling.idle_timeout_seconds", "must be between 1 second and 7 days")
+    times = [
+        ("autoscaling.idle_timeout_seconds", spec.autoscaling.idle_timeout_seconds),
+        *((f"workers[{at}].idle_timeout_seconds", group.idle_timeout_seconds) for at, group in enumerate(spec.workers)),
+    ]
+    for path, timeout in times:
+        if timeout is not None and not 0 < timeout <= 7 * 86400:
+            yield InvalidSpec(path, "must be between 1 second and 7 days")
+
+
+def _lifetime(spec: ClusterSpec) -> Iterator[InvalidSpec]:
+    for path, seconds in (
+        ("lifetime.idle_stop_seconds", spec.lifetime.idle_stop_seconds),
+        ("lifetime.max_seconds", spec.lifetime.max_seconds),
+    ):
+        if seconds is not None and not MIN_LIFETIME <= seconds <= 365 * 86400:
+            yield InvalidSpec(path, f"must be between {MIN_LIFETIME} seconds and 365 days")
+    if not -1000 <= spec.priority <= 1000:
+        yield InvalidSpec("priority", "must be between -1000 and 1000")
 
 
 def _fault_tolerance(spec: ClusterSpec) -> Iterator[InvalidSpec]:

@@ -19,9 +19,10 @@ from typing import Any
 
 import orjson
 
+from ..domain.engine import Upscaling
 from ..domain.errors import InvalidRequest, NotReady
 from ..domain.secret import Secret
-from ..domain.spec import Autoscaling, ClusterSpec, FaultTolerance, NodeShape, WorkerGroup
+from ..domain.spec import Autoscaling, ClusterSpec, FaultTolerance, Lifetime, NodeShape, WorkerGroup
 from .sealing import Sealer
 
 VERSION = 1
@@ -66,10 +67,17 @@ def encode_spec(spec: ClusterSpec, sealer: Sealer, owner: str) -> str:
                 "min": group.min_replicas,
                 "max": group.max_replicas,
                 "type": group.type,
+                "idle": group.idle_timeout_seconds,
             }
             for group in spec.workers
         ],
-        "autoscaling": [spec.autoscaling.enabled, spec.autoscaling.idle_timeout_seconds],
+        "autoscaling": [
+            spec.autoscaling.enabled,
+            spec.autoscaling.idle_timeout_seconds,
+            spec.autoscaling.upscaling,
+        ],
+        "lifetime": [spec.lifetime.idle_stop_seconds, spec.lifetime.max_seconds],
+        "priority": spec.priority,
         "fault_tolerance": None if tolerance is None else tolerance.enabled,
         "network_service": spec.network_service,
         "volumes": spec.volumes,
@@ -109,11 +117,14 @@ def decode_spec(text: str, sealer: Sealer, owner: str) -> ClusterSpec:
                 group["min"],
                 group["max"],
                 group["type"],
+                group.get("idle"),
             )
             for place, group in enumerate(workers, start=1)
         ),
         description=document["description"],
-        autoscaling=Autoscaling(*document["autoscaling"]),
+        autoscaling=_read_autoscaling(*document["autoscaling"]),
+        lifetime=Lifetime(*document.get("lifetime", ())),
+        priority=document.get("priority", 0),
         fault_tolerance=tolerance,
         network_service=document["network_service"],
         volumes=tuple(document["volumes"]),
@@ -137,6 +148,10 @@ def _read_shape(shape: Json, env: dict[str, str], params: str) -> NodeShape:
     return NodeShape(
         shape["queue"], Decimal(shape["cpu"]), shape["memory"], shape["gpu"], env, params, shape["release"]
     )
+
+
+def _read_autoscaling(enabled: bool, idle: int | None, upscaling: str = Upscaling.DEFAULT) -> Autoscaling:
+    return Autoscaling(enabled, idle, Upscaling(upscaling))
 
 
 def _purpose(owner: str) -> str:

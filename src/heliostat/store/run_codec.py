@@ -37,6 +37,7 @@ def encode_nodes(nodes: Iterable[NodeObservation]) -> str:
             node.message,
             node.exit_code,
             node.restarts,
+            node.generation,
         )
         for node in nodes
     ]
