@@ -98,9 +98,18 @@ class Queue:
     name: str
     created_at: datetime
     minimum: Amount = Amount()
+    """Guaranteed: kept free for it within what the workspace has."""
     maximum: Amount = Amount()
     description: str = ""
     creator: PrincipalId | None = None
+    priority: int = 0
+    """Among queues that wait for what the workspace has, those with a higher one go first; -1000 to 1000."""
+    backfill: bool = True
+    """Whether a start that fits may pass one that waits for more, for a while."""
+    held: Amount = Amount(Decimal(0), 0, 0)
+    """What runs hold of it now. Kept by the claims; saving a queue does not change it."""
+    extras: Mapping[str, str] = field(default_factory=dict)
+    """Fields that only one dialect knows, kept and given back."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
+from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, select, update
 
@@ -13,8 +14,17 @@ from ..domain.ids import ClusterId, InstanceId
 from ..domain.records import Instance
 from ..domain.secret import Secret
 from .codec import decode_spec, encode_spec
-from .run_codec import decode_nodes, decode_progress, encode_nodes, encode_progress
-from .schema import instances
+from .run_codec import (
+    decode_activity,
+    decode_demand,
+    decode_nodes,
+    decode_progress,
+    encode_activity,
+    encode_demand,
+    encode_nodes,
+    encode_progress,
+)
+from .schema import Instant, instances
 from .shared import Shared, new_revision
 from .statements import AnyRow, AnySelect, Values, batches, changed, insert_new
 
@@ -29,6 +39,7 @@ _OPEN_TO = _IDENTITY.where(
 _LIVE_IDS = select(_I.id).where(_I.ended_at.is_(None))
 _LOAD = select(instances).where(_I.id.in_(bindparam("ids", expanding=True)))
 _SAVE = update(instances).where(_BY_ID)
+_TOUCH = update(instances).where(_BY_ID).values(traffic_at=bindparam("now", type_=Instant()))
 
 
 class Instances:
@@ -58,6 +69,14 @@ class Instances:
     def by_submit_token(self, token: str) -> Instance | None:
         """The run that the token opens: not ended and not retired."""
         return next(iter(self._many(_OPEN_TO, {"token_hash": hash_token(token)})), None)
+
+    def touch(self, id: InstanceId, now: datetime) -> None:
+        """Note that it was used through the gateway. Costs no revision: what is cached stays good."""
+        self._connection.execute(_TOUCH, {"instance": id, "now": now})
+
+    def traffic_at(self, id: InstanceId) -> datetime | None:
+        """When it was last used through the gateway."""
+        return self._connection.execute(select(_I.traffic_at).where(_BY_ID), {"instance": id}).scalar()
 
     def live_ids(self) -> set[InstanceId]:
         """Of all clusters: whatever an engine finds beyond these is an orphan."""
@@ -104,6 +123,10 @@ class Instances:
             progress=decode_progress(row.progress),
             endpoints=None if row.dashboard is None else Endpoints(row.dashboard, row.client),
             logs_kept=row.logs_kept,
+            admitted_at=row.admitted_at,
+            renew=row.renew,
+            demand=decode_demand(row.demand),
+            activity=decode_activity(row.activity),
         )
 
     def _values(self, instance: Instance) -> Values:
@@ -119,6 +142,10 @@ class Instances:
             "ended_at": instance.ended_at,
             "retired": instance.retired,
             "logs_kept": instance.logs_kept,
+            "admitted_at": instance.admitted_at,
+            "renew": instance.renew,
+            "demand": encode_demand(instance.demand),
+            "activity": encode_activity(instance.activity),
             "submit_token_hash": hash_token(submit_token),
             "submit_token": sealer.seal(submit_token, f"submit_token:{instance.id}"),
             "ray_token": sealer.seal(instance.ray_token.reveal(), f"ray_token:{instance.id}"),

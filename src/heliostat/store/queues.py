@@ -5,11 +5,13 @@ from __future__ import annotations
 import builtins
 from decimal import Decimal
 
+import orjson
 from sqlalchemy import Connection, delete, select, update
 
 from ..domain.errors import AlreadyExists, NotFound
 from ..domain.ids import WorkspaceId
 from ..domain.records import Amount, Queue
+from .codec import dump
 from .schema import queues
 from .statements import AnyRow, Values, changed, insert_new
 
@@ -39,7 +41,7 @@ class Queues:
         return [_queue(row) for row in self._connection.execute(query)]
 
     def save(self, queue: Queue) -> None:
-        """Replaces all fields but workspace and name. Raises NotFound."""
+        """Replaces all fields but workspace, name and what is held of it. Raises NotFound."""
         statement = update(queues).where(_Q.workspace == queue.workspace, _Q.name == queue.name)
         if not changed(self._connection, statement.values(_values(queue))):
             raise NotFound("queue", queue.name)
@@ -48,12 +50,20 @@ class Queues:
         """Whether there was one. That nothing is charged to it any more is the caller's to check."""
         return changed(self._connection, delete(queues).where(_Q.workspace == workspace, _Q.name == name))
 
+    def lock(self, workspace: WorkspaceId) -> dict[str, Queue]:
+        """All of a workspace, kept from other writers until this transaction ends. Lock before claims and events."""
+        query = select(queues).where(_Q.workspace == workspace).order_by(_Q.name).with_for_update()
+        return {row.name: _queue(row) for row in self._connection.execute(query)}
+
 
 def _values(queue: Queue) -> Values:
     return {
         "created_at": queue.created_at,
         "creator": queue.creator,
         "description": queue.description,
+        "priority": queue.priority,
+        "backfill": queue.backfill,
+        "extras": dump(dict(queue.extras)) if queue.extras else "",
         **_amount_values("minimum", queue.minimum),
         **_amount_values("maximum", queue.maximum),
     }
@@ -76,6 +86,10 @@ def _queue(row: AnyRow) -> Queue:
         maximum=_amount(row.maximum_cpu, row.maximum_memory, row.maximum_gpu),
         description=row.description,
         creator=row.creator,
+        priority=row.priority,
+        backfill=row.backfill,
+        held=Amount(Decimal(row.held_cpu) / 1000, row.held_memory, row.held_gpu),
+        extras=orjson.loads(row.extras) if row.extras else {},
     )
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import orjson
 
-from ..domain.engine import NodeObservation, NodeState, Progress, Step
+from ..domain.engine import Demand, NodeObservation, NodeState, Progress, Step, Want
 from ..domain.errors import NotReady
 from ..domain.ids import NodeId
+from ..domain.records import Activity
 from .codec import dump
 
 VERSION = 1
@@ -72,6 +73,39 @@ def decode_progress(text: str) -> tuple[Progress, ...]:
         Progress(Step(step), _time(started), None if ended is None else _time(ended), detail)
         for step, started, ended, detail in _rows(text, "progress")
     )
+
+
+def encode_demand(demand: Demand | None) -> str:
+    """What the autoscaler reported; empty text for nothing."""
+    if demand is None:
+        return ""
+
+    def rows(wants: Iterable[Want]) -> list[tuple[dict[str, float], int, str]]:
+        return [(dict(want.resources), want.count, want.source) for want in wants]
+
+    row = (rows(demand.pending), rows(demand.infeasible), demand.problem)
+    return dump({"v": VERSION, "demand": [row]})
+
+
+def decode_demand(text: str) -> Demand | None:
+    """The inverse of :func:`encode_demand`."""
+    for pending, infeasible, problem in _rows(text, "demand"):
+        return Demand(tuple(Want(*row) for row in pending), tuple(Want(*row) for row in infeasible), problem)
+    return None
+
+
+def encode_activity(activity: Activity | None) -> str:
+    """What goes on; empty text for "not known"."""
+    if activity is None:
+        return ""
+    return dump({"v": VERSION, "activity": [(activity.reasons, _number(activity.idle_since))]})
+
+
+def decode_activity(text: str) -> Activity | None:
+    """The inverse of :func:`encode_activity`."""
+    for reasons, idle_since in _rows(text, "activity"):
+        return Activity(tuple(reasons), None if idle_since is None else _time(idle_since))
+    return None
 
 
 # Rows of a parsed document: mixed values, in the order in which they were written.

@@ -32,6 +32,7 @@ from sqlalchemy import (
     UniqueConstraint,
     column,
     false,
+    true,
 )
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -117,6 +118,14 @@ queues = Table(
     Column("maximum_cpu", Words),
     Column("maximum_memory", BigInteger),
     Column("maximum_gpu", Integer),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("backfill", Boolean, nullable=False, server_default=true()),
+    Column(
+        "held_cpu", BigInteger, nullable=False, server_default="0", comment="Thousandths of cores; sum of its claims"
+    ),
+    Column("held_memory", BigInteger, nullable=False, server_default="0"),
+    Column("held_gpu", BigInteger, nullable=False, server_default="0"),
+    Column("extras", Words, nullable=False, server_default=""),
 )
 
 principals = Table(
@@ -217,11 +226,58 @@ instances = Table(
     Column("nodes", Words, nullable=False),
     Column("spec", Words, nullable=False),
     Column("logs_kept", Boolean, nullable=False, server_default=false()),
+    Column("admitted_at", Instant),
+    Column("renew", Integer, nullable=False, server_default="0"),
+    Column("demand", Words, nullable=False, server_default=""),
+    Column("activity", Words, nullable=False, server_default=""),
+    Column("traffic_at", Instant, comment="Last use through the gateway; not part of the revisioned content"),
     UniqueConstraint("submit_token_hash"),
 )
 
 _LIVE = column("ended_at").is_(None)
 Index("ix_instances_live", instances.c.cluster, instances.c.id, sqlite_where=_LIVE, postgresql_where=_LIVE)
+
+claims = Table(
+    "claims",
+    metadata,
+    Column("instance", Words, primary_key=True),
+    Column("group", Words, primary_key=True, comment="Empty for the head"),
+    Column("workspace", Words, nullable=False),
+    Column("cluster", Words, nullable=False),
+    Column("queue", Words, nullable=False),
+    Column("principal", Words, nullable=False),
+    Column("node_cpu", BigInteger, nullable=False, comment="Thousandths of cores of one node"),
+    Column("node_memory", BigInteger, nullable=False),
+    Column("node_gpu", Integer, nullable=False),
+    Column("wanted", Integer, nullable=False),
+    Column("held", Integer, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("phase", Words, nullable=False),
+    Column("metered_until", Instant, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+_LACKING = column("wanted") > column("held")
+Index("ix_claims_lacking", claims.c.workspace, sqlite_where=_LACKING, postgresql_where=_LACKING)
+Index("ix_claims_queue", claims.c.workspace, claims.c.queue)
+
+usage_hours = Table(
+    "usage_hours",
+    metadata,
+    Column("workspace", Words, primary_key=True),
+    Column("hour", Instant, primary_key=True, comment="Its beginning"),
+    Column("queue", Words, primary_key=True),
+    Column("cluster", Words, primary_key=True, comment="No foreign key: usage outlives its cluster"),
+    Column("principal", Words, primary_key=True),
+    Column("phase", Words, primary_key=True),
+    Column("node_ms", BigInteger, nullable=False),
+    Column("cpu", BigInteger, nullable=False, comment="Thousandths of cores x milliseconds"),
+    Column("memory", BigInteger, nullable=False, comment="Mebibytes x milliseconds"),
+    Column("gpu", BigInteger, nullable=False, comment="GPUs x milliseconds"),
+    Column("cu", BigInteger, nullable=False, comment="Thousandths of compute units x milliseconds"),
+    Index("ix_usage_hours_cluster", "cluster", "hour"),
+    sqlite_with_rowid=False,
+)
 
 events = Table(
     "events",

@@ -39,7 +39,7 @@ def upsert(table: Table, dialect: str, where: ColumnElement[bool] | None = None)
 
     Made once per table, database and condition: give conditions that are made once, too.
     """
-    statement = _insert(dialect)(table)
+    statement = insert_for(dialect)(table)
     index = list(table.primary_key.columns)
     names = {column.name for column in index}
     replaced = {column.name: statement.excluded[column.name] for column in table.c if column.name not in names}
@@ -59,10 +59,11 @@ def contains(column: ColumnElement[str], part: str) -> ColumnElement[bool]:
 
 @cache
 def _insert_unless(table: Table, dialect: str) -> Insert:
-    return _insert(dialect)(table).on_conflict_do_nothing()
+    return insert_for(dialect)(table).on_conflict_do_nothing()
 
 
-def _insert(dialect: str) -> Callable[[Table], postgresql.Insert | sqlite.Insert]:
+def insert_for(dialect: str) -> Callable[[Table], postgresql.Insert | sqlite.Insert]:
+    """The database's own insert, which knows ``ON CONFLICT``."""
     return postgresql.insert if dialect == "postgresql" else sqlite.insert
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
+from .claims import Claims
 from .client_tokens import ClientTokens
 from .clusters import Clusters
 from .credentials import Credentials
@@ -11,6 +12,7 @@ from .events import Events
 from .instances import Instances
 from .jobs import Jobs
 from .leases import Leases
+from .ledger import Ledger
 from .log_files import LogFiles
 from .nonces import Nonces
 from .packages import Packages
@@ -35,6 +37,8 @@ class Transaction:
         self.events = Events(connection)
         self.workspaces = Workspaces(connection)
         self.queues = Queues(connection)
+        self.ledger = Ledger(connection)
+        self.claims = Claims(connection, self.ledger)
         self.principals = Principals(connection)
         self.credentials = Credentials(connection, shared)
         self.nonces = Nonces(connection)

@@ -1,0 +1,180 @@
+"""Claims on queues in the database.
+
+Every change keeps three things in step, in one transaction: the claim, the sum of what is held in its queue's row, and
+the ledger of usage. Rows are locked in one order by everybody: queues by name, then claims, then the workspace's events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, delete, select, update
+
+from ..domain.ids import ClusterId, InstanceId, PrincipalId, WorkspaceId
+from ..domain.quota import Charge, Claim, Phase
+from .ledger import Ledger
+from .schema import claims, queues
+from .statements import AnyRow, AnySelect, Values, insert_new
+
+_C = claims.c
+_Q = queues.c
+_OF_INSTANCE = select(claims).where(_C.instance == bindparam("run")).order_by(_C.group)
+_LACKING_INSTANCES = (
+    select(_C.instance).where(_C.workspace == bindparam("place"), _C.wanted > _C.held).scalar_subquery()
+)
+_LACKING = select(claims).where(_C.instance.in_(_LACKING_INSTANCES)).order_by(_C.instance, _C.group)
+_LACKING_WORKSPACES = select(_C.workspace).where(_C.wanted > _C.held).distinct()
+_HOLDERS = select(claims).where(_C.workspace == bindparam("place"), _C.held > 0)
+_UNMETERED = select(claims).where(_C.held > 0, _C.metered_until < bindparam("before", type_=_C.metered_until.type))
+_HOLD = (
+    update(queues)
+    .where(_Q.workspace == bindparam("place"), _Q.name == bindparam("queue"))
+    .values(
+        held_cpu=_Q.held_cpu + bindparam("cpu"),
+        held_memory=_Q.held_memory + bindparam("bytes"),
+        held_gpu=_Q.held_gpu + bindparam("gpus"),
+    )
+)
+_SAVE = (
+    update(claims)
+    .where(_C.instance == bindparam("run"), _C.group == bindparam("part"))
+    .values({
+        name: bindparam(f"new_{name}", type_=_C[name].type)
+        for name in ("wanted", "held", "asked_at", "phase", "metered_until")
+    })
+)  # fmt: skip
+
+
+class Claims:
+    """The repository of claims."""
+
+    def __init__(self, connection: Connection, ledger: Ledger) -> None:
+        self._connection = connection
+        self._ledger = ledger
+
+    def of_instance(self, instance: InstanceId) -> list[Claim]:
+        """The head's first, then by group."""
+        return self._many(_OF_INSTANCE, {"run": instance})
+
+    def lacking(self, workspace: WorkspaceId) -> list[Claim]:
+        """All claims of every run of the workspace that lacks something, by run."""
+        return self._many(_LACKING, {"place": workspace})
+
+    def lacking_workspaces(self) -> list[WorkspaceId]:
+        """Where something waits."""
+        return [WorkspaceId(id) for id in self._connection.execute(_LACKING_WORKSPACES).scalars()]
+
+    def holders(self, workspace: WorkspaceId, queue: str | None, *, limit: int) -> list[Claim]:
+        """Who holds most of a queue (None: of the workspace), in compute units."""
+        query = _HOLDERS if queue is None else _HOLDERS.where(_C.queue == queue)
+        found = self._many(query, {"place": workspace})
+        return sorted(found, key=lambda claim: (-claim.node.milli_cu * claim.held, claim.instance))[:limit]
+
+    def any_in(self, workspace: WorkspaceId, queue: str) -> bool:
+        """Whether anything holds or wants anything of a queue."""
+        query = select(_C.instance).where(_C.workspace == workspace, _C.queue == queue).limit(1)
+        return self._connection.execute(query).first() is not None
+
+    def unmetered(self, before: datetime, *, limit: int) -> list[Claim]:
+        """Those that hold something and were not metered since, longest first."""
+        return self._many(_UNMETERED.order_by(_C.metered_until).limit(limit), {"before": before})
+
+    def change(self, changes: Iterable[tuple[Claim | None, Claim | None]], now: datetime) -> None:
+        """Store claims: pairs of what was read and what it shall be; None = was not there, or shall go.
+
+        The queues of what is held more or less are locked first; the caller has locked whatever it decided upon.
+        """
+        pairs = [(before, after) for before, after in changes if before is not None or after is not None]
+        for (workspace, queue), charge in sorted(_differences(pairs).items()):
+            amounts = {"cpu": charge.milli_cpu, "bytes": charge.memory, "gpus": charge.gpu}
+            self._connection.execute(_HOLD, {"place": workspace, "queue": queue, **amounts})
+        for before, wish in sorted(pairs, key=lambda pair: _key(pair[0] or pair[1])):
+            if before is not None:
+                self._ledger.add(before, now)
+            metered = max(now, before.metered_until) if before is not None else now
+            after = None if wish is None else replace(wish, metered_until=metered)
+            if before is None and after is not None:
+                insert_new(self._connection, claims, _values(after))
+            elif after is not None:
+                self._connection.execute(_SAVE, _changes(after))
+            elif before is not None:
+                mine = (_C.instance == before.instance, _C.group == before.group)
+                self._connection.execute(delete(claims).where(*mine))
+
+    def release(self, instance: InstanceId, now: datetime) -> bool:
+        """Give back all that a run holds; says whether that was anything."""
+        found = self.of_instance(instance)
+        self.change([(claim, None) for claim in found], now)
+        return any(claim.held for claim in found)
+
+    def _many(self, query: AnySelect, values: Values) -> list[Claim]:
+        return [_claim(row) for row in self._connection.execute(query, values)]
+
+
+def _differences(
+    pairs: Iterable[tuple[Claim | None, Claim | None]],
+) -> Mapping[tuple[WorkspaceId, str], Charge]:
+    """By how much what is held of each queue grows."""
+    found: dict[tuple[WorkspaceId, str], Charge] = {}
+    for before, after in pairs:
+        for claim, sign in ((before, -1), (after, 1)):
+            if claim is not None:
+                place = (claim.workspace, claim.queue)
+                found[place] = found.get(place, Charge()) + claim.node * (sign * claim.held)
+    return {place: charge for place, charge in found.items() if charge != Charge()}
+
+
+def _key(claim: Claim | None) -> tuple[str, str]:
+    return ("", "") if claim is None else (claim.instance, claim.group)
+
+
+def _values(claim: Claim) -> Values:
+    return {
+        "instance": claim.instance,
+        "group": claim.group,
+        "workspace": claim.workspace,
+        "cluster": claim.cluster,
+        "queue": claim.queue,
+        "principal": claim.principal,
+        "node_cpu": claim.node.milli_cpu,
+        "node_memory": claim.node.memory,
+        "node_gpu": claim.node.gpu,
+        "wanted": claim.wanted,
+        "held": claim.held,
+        "priority": claim.priority,
+        "asked_at": claim.asked_at,
+        "phase": claim.phase,
+        "metered_until": claim.metered_until,
+    }
+
+
+def _changes(claim: Claim) -> Values:
+    return {
+        "run": claim.instance,
+        "part": claim.group,
+        "new_wanted": claim.wanted,
+        "new_held": claim.held,
+        "new_asked_at": claim.asked_at,
+        "new_phase": claim.phase,
+        "new_metered_until": claim.metered_until,
+    }
+
+
+def _claim(row: AnyRow) -> Claim:
+    return Claim(
+        instance=InstanceId(row.instance),
+        group=row.group,
+        workspace=WorkspaceId(row.workspace),
+        cluster=ClusterId(row.cluster),
+        queue=row.queue,
+        principal=PrincipalId(row.principal),
+        node=Charge(row.node_cpu, row.node_memory, row.node_gpu),
+        wanted=row.wanted,
+        held=row.held,
+        priority=row.priority,
+        asked_at=row.asked_at,
+        phase=Phase(row.phase),
+        metered_until=row.metered_until,
+    )
