@@ -21,6 +21,7 @@ def settings(tmp_path: Path) -> LocalSettings:
         node_runtime=fake_runtime(tmp_path / "runtime"),
         ready_environment=lambda release: environment,
         concurrent_starts=4,
+        free_memory=lambda: 1 << 40,
     )
 
 

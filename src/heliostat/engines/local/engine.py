@@ -28,6 +28,7 @@ from .ports import PortBook
 from .records import InstanceRecord
 from .settings import LocalSettings
 from .supervisor import Supervisor
+from .turns import Turns
 from .world import World
 from .zygotes import Zygotes, install_runtime
 
@@ -85,7 +86,8 @@ class LocalEngine:
             base_environment=base,
             changed=self._notify,
             promised=self._promised,
-            turns=asyncio.Semaphore(self._settings.concurrent_starts),
+            turns=Turns(self._clock, self._settings.concurrent_starts, self._free_memory),
+            coming=self._coming,
         )
         for instance in self._layout.instances():
             self._adopt(instance)
@@ -254,3 +256,11 @@ class LocalEngine:
     def _promised(self) -> int:
         records = [supervisor.record for supervisor in self._supervisors.values()]
         return sum(node.object_store_bytes for record in records if not record.failure for node in record.nodes)
+
+    def _coming(self) -> int:
+        return sum(len(supervisor.coming()) for supervisor in self._supervisors.values() if supervisor.head_alive)
+
+    def _free_memory(self) -> int:
+        """Without what nodes are about to take that were started without a turn."""
+        loose = sum(supervisor.loose_bytes() for supervisor in self._supervisors.values())
+        return self._settings.free_memory() - loose

@@ -7,6 +7,7 @@ Ray's CPU and ``memory`` resources are bookkeeping and stay as the user asked fo
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,9 @@ MEMORY_SHARE = 0.5
 
 SHARED_MEMORY_SHARE = 0.9
 """Of /dev/shm, for the same."""
+
+KEPT_FREE = 0.05
+"""Of the machine's memory, which starting nodes leave alone: above 95 % Ray ends its own tasks for want of memory."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,32 @@ def wanted_stores(groups: Sequence[GroupPlan]) -> list[int]:
     return [wanted_store(group.memory_bytes, dict(group.ray_params)) for group in groups]
 
 
+def bytes_at_rest(kind: str) -> int:
+    """What a node of a kind (``head`` or ``worker``) takes before any of the user's code."""
+    return HEAD_BYTES if kind == "head" else WORKER_BYTES
+
+
+def free_memory() -> int:
+    """Bytes that starting nodes may take now, on this machine and within a container's limit. May be negative."""
+    figures = _meminfo()
+    free, total = figures["MemAvailable"], figures["MemTotal"]
+    for folder in _cgroups("memory"):
+        for most, used, cache in (
+            ("memory.max", "memory.current", "inactive_file"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ):
+            limit, taken = _text(folder / most), _text(folder / used)
+            if limit.isdecimal() and taken.isdecimal() and int(limit) < figures["MemTotal"]:
+                reclaimable = re.search(rf"^{cache} (\d+)$", _text(folder / "memory.stat"), re.MULTILINE)
+                free = min(free, int(limit) - int(taken) + (int(reclaimable[1]) if reclaimable else 0))
+                total = min(total, int(limit))
+    return free - int(total * KEPT_FREE)
+
+
 def read_machine() -> Machine:
     """Look at this machine."""
     cores = float(len(os.sched_getaffinity(0)))
-    memory = _meminfo()
+    memory = _meminfo()["MemTotal"]
     for folder in _cgroups("cpu"):
         quota, _, period = _text(folder / "cpu.max").partition(" ")
         if quota.isdecimal() and period.isdecimal():
@@ -87,11 +113,13 @@ def read_machine() -> Machine:
     return Machine(cores, memory, shared.f_blocks * shared.f_frsize if shared else 0, _gpus())
 
 
-def _meminfo() -> int:
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemTotal:"):
-            return int(line.split()[1]) * 1024
-    raise OSError("/proc/meminfo names no MemTotal")
+def _meminfo() -> dict[str, int]:
+    """The kernel's figures in bytes, by its names."""
+    rows = re.findall(r"^(\w+): +(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    figures = {name: int(size) * 1024 for name, size in rows}
+    if not {"MemTotal", "MemAvailable"} <= figures.keys():
+        raise OSError("/proc/meminfo names no MemTotal or no MemAvailable")
+    return figures
 
 
 def _cgroups(controller: str) -> list[Path]:

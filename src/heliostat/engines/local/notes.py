@@ -41,6 +41,11 @@ def end(record: InstanceRecord, step: Step, now: float, detail: str = "") -> Ins
     return dataclasses.replace(record, progress=entries)
 
 
+def under_way(record: InstanceRecord, step: Step) -> bool:
+    """Whether a step of the progress has begun and not ended."""
+    return any(entry.step is step and entry.ended_at is None for entry in record.progress)
+
+
 def end_all(record: InstanceRecord, now: float) -> InstanceRecord:
     """Close what is open: the start has ended, one way or the other."""
     for entry in record.progress:

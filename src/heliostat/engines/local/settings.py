@@ -11,9 +11,15 @@ from pathlib import Path
 import heliostat_node
 from heliostat.domain.releases import Catalogue, Release
 
+from .limits import free_memory
+
 
 def _half_the_cores() -> int:
     return max(1, (os.cpu_count() or 2) // 2)
+
+
+def _twice_the_cores() -> int:
+    return max(4, 2 * (os.cpu_count() or 2))
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,14 @@ class LocalSettings:
     catalogue: Catalogue = field(default_factory=Catalogue)
     """To tell what a release's display text in a spec means."""
     concurrent_starts: int = field(default_factory=_half_the_cores)
-    """Instances that start at once; half the cores, since a start is bound by CPU (about 8 CPU-seconds for 3 nodes)."""
+    """Instances that start at once; half the cores, since a start is bound by CPU (about 8 CPU-seconds for 3 nodes). The
+    free memory bounds them too (see :mod:`heliostat.engines.local.turns`)."""
+    concurrent_workers: int = field(default_factory=_twice_the_cores)
+    """Workers that come up at once, of all instances (of instances whose head is not up yet, of each): the others wait, so
+    that a large cluster or a large step of its autoscaler does not bring down what runs. Twice the cores, since a part
+    of a worker's start is waiting."""
+    free_memory: Callable[[], int] = free_memory
+    """Bytes that nodes to be started may take now."""
     start_deadline: timedelta = timedelta(minutes=5)
     """From the start of the nodes to all of them alive. Long: a busy machine is slow, not broken."""
     start_tries: int = 3

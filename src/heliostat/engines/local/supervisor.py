@@ -20,15 +20,17 @@ from heliostat.domain.engine import Incident, InstancePlan, Observation
 from heliostat.domain.engine import Step as Phase
 from heliostat.domain.errors import HeliostatError
 
+from . import crowd
 from .decisions import Facts, Seen, decide, trouble
 from .demolition import demolish
 from .logs import secrets
 from .nodes import Nodes
-from .notes import begin, end, noted
+from .notes import begin, end, noted, under_way
 from .observations import HOST, observation
 from .plans import merged, releases
-from .records import InstanceRecord, write_plan, write_record
+from .records import InstanceRecord, NodeRecord, write_plan, write_record
 from .steps import Steps
+from .turns import Need, Turn
 from .world import World
 
 RETRY_SECONDS = 5.0
@@ -52,7 +54,9 @@ class Supervisor:
         self._folder = world.layout.instance(record.instance)
         self._nodes = Nodes(world, record.instance, secrets(plan))
         self._applied = False
-        self._turn = False
+        self._turn: Turn | None = None
+        self._crowding = ""
+        """Why workers of an instance that is up are not started yet."""
         self._environments: dict[str, Path] = {}
         self._environment_failure = ""
         self._details: dict[Phase, str] = {}
@@ -99,6 +103,7 @@ class Supervisor:
         """Begin to watch. A start that an earlier server began gets the whole time again: that one may be long gone."""
         try:
             self._note_orphans()
+            self._stand_in_line_again()
             if self._record.started_at and not self._record.up_at:
                 self.save(dataclasses.replace(self._record, started_at=self._world.now()))
         except OSError as error:  # a full disk must not keep the server from starting
@@ -135,7 +140,13 @@ class Supervisor:
             self._look_and_note()
         except OSError as error:
             self._trouble = str(error)
-        wrong = (trouble(self._facts), self._health_trouble, self._trouble, *self._background_trouble.values())
+        wrong = (
+            trouble(self._facts),
+            self._crowding,
+            self._health_trouble,
+            self._trouble,
+            *self._background_trouble.values(),
+        )
         return observation(self._facts, "; ".join(part for part in wrong if part), self._details)
 
     def save(self, record: InstanceRecord) -> None:
@@ -158,6 +169,7 @@ class Supervisor:
                 task.cancel()
             await asyncio.gather(living, doomed, *self._background.values(), return_exceptions=True)
             self._give_turn_back()
+            self._world.turns.forget(self._record.created_at)
         self._report()
         await self._demolish()
         self._world.changed(self._record.instance)
@@ -187,10 +199,13 @@ class Supervisor:
         self._trouble = ""
         if decision.steps:
             self._report()
-        await self._steps.perform(decision.steps)
+        admitted = crowd.admitted(decision.steps, self._record, self._room())
+        self._crowding = crowd.words(admitted.waiting, self._world.turns.spare)
+        await self._steps.perform(admitted.steps)
         if self._record.up_at or self._record.failure:
             self._give_turn_back()
-        waits = [wait for wait in (decision.again, self._health_wait()) if wait is not None]
+        again = crowd.LOOK_SECONDS if self._crowding and not self.coming() else decision.again
+        waits = [wait for wait in (again, self._health_wait()) if wait is not None]
         return min(waits, default=None)
 
     def _note_orphans(self) -> None:
@@ -215,7 +230,7 @@ class Supervisor:
             seen={node.node: self._nodes.look(node) for node in launched},
             environment_ready=self._environments_ready(),
             environment_failure=self._environment_failure,
-            turn=self._turn,
+            turn=self._turn is not None,
             now=self._world.now(),
         )
 
@@ -269,7 +284,8 @@ class Supervisor:
     # --- work in the background -------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Have the environments of all groups built, once at a time."""
+        """Have the environments of all groups built, once at a time. That takes minutes: others start meanwhile."""
+        self._give_turn_back()
         self._in_background("environment", self._prepare)
 
     def await_turn(self) -> None:
@@ -328,18 +344,55 @@ class Supervisor:
             self._told_detail = now
             self._report()
 
+    # --- the crowd -----------------------------------------------------------------------------------------------------
+
+    @property
+    def head_alive(self) -> bool:
+        return any(node.kind == "head" and self._seen(node).registered for node in self._record.nodes)
+
+    def coming(self) -> list[NodeRecord]:
+        """Workers that were launched a moment ago and are not alive yet."""
+        return crowd.coming(self._record, self._facts.seen, self._world.now())
+
+    def needs(self) -> Need:
+        """What the start will still take."""
+        return crowd.need([node for node in self._record.nodes if not self._seen(node).registered])
+
+    def loose_bytes(self) -> int:
+        """What nodes are about to take that come up without a turn."""
+        return 0 if self._turn is not None else crowd.need(self.coming()).memory_bytes
+
+    def _seen(self, node: NodeRecord) -> Seen:
+        return self._facts.seen.get(node.node, Seen(alive=False))
+
+    def _room(self) -> crowd.Room:
+        others = self._world.coming() - (len(self.coming()) if self.head_alive else 0)
+        slots = self._world.settings.concurrent_workers - others - len(self.coming())
+        return crowd.Room(slots, None if self._turn is not None else self._world.turns.spare)
+
+    def _stand_in_line_again(self) -> None:
+        """After the server was started again, before anybody asks for a turn."""
+        record = self._record
+        if record.failure or record.up_at:
+            return
+        if record.started_at:
+            self._turn = self._world.turns.take(self.needs)
+        elif not under_way(record, Phase.ENVIRONMENT):
+            self._world.turns.expect(record.created_at)
+
     async def _take_turn(self) -> None:
-        if self._world.turns.locked():
-            self.save(begin(self._record, Phase.QUEUED, self._world.now()))
-            self._report()
-        await self._world.turns.acquire()
-        self._turn = True
+        self._turn = await self._world.turns.acquire(self._record.created_at, self.needs, tell=self._tell_waiting)
         self.save(end(self._record, Phase.QUEUED, self._world.now()))
 
+    def _tell_waiting(self, reason: str) -> None:
+        self.save(begin(self._record, Phase.QUEUED, self._world.now()))
+        self._details[Phase.QUEUED] = reason
+        self._report()
+
     def _give_turn_back(self) -> None:
-        if self._turn:
-            self._turn = False
-            self._world.turns.release()
+        if self._turn is not None:
+            self._turn.release()
+            self._turn = None
 
     # --- health ------------------------------------------------------------------------------------------------------
 

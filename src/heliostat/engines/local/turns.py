@@ -118,6 +118,11 @@ class Turns:
         """Keep a place for a start that stood in the line before the server was started again, until it asks."""
         self._expected[order] = self._clock.now().timestamp() + EXPECT_SECONDS
 
+    def forget(self, order: float) -> None:
+        """That one will not ask."""
+        if self._expected.pop(order, None) is not None:
+            self._wake()
+
     def give_back(self, turn: Turn) -> None:
         if turn in self._held:
             self._held.remove(turn)

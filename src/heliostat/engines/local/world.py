@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -16,6 +15,7 @@ from .limits import Machine
 from .ports import PortBook
 from .processes import ExitWatch
 from .settings import LocalSettings
+from .turns import Turns
 from .zygotes import Zygotes
 
 
@@ -36,8 +36,10 @@ class World:
     """Tell the control loop to look."""
     promised: Callable[[], int]
     """Bytes of object store promised to all nodes of all instances."""
-    turns: asyncio.Semaphore
-    """The queue of starts, first come, first served."""
+    turns: Turns
+    """The queue of starts."""
+    coming: Callable[[], int]
+    """Workers that are coming up, of all instances whose head is up."""
     exits: ExitWatch = field(default_factory=ExitWatch)
 
     def now(self) -> float:
