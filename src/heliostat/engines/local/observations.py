@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 
-from heliostat.domain.engine import Endpoints, NodeObservation, NodeState, Observation, Progress, Step
+from heliostat.domain.engine import Demand, Endpoints, NodeObservation, NodeState, Observation, Progress, Step
 from heliostat.domain.ids import NodeId
 from heliostat_node.protocol import NodeStatus
 
+from .counts import scaled, wanted
 from .decisions import Facts, Seen
 from .records import InstanceRecord, NodeRecord, moment
 
 HOST = "127.0.0.1"
 
 
-def observation(facts: Facts, trouble: str, details: dict[Step, str]) -> Observation:
+def observation(facts: Facts, trouble: str, details: dict[Step, str], demand: Demand | None) -> Observation:
     """The observation of a present instance. ``details`` are phrases on the steps that are under way."""
     record = facts.record
     head = next((node for node in record.nodes if node.kind == "head"), None)
@@ -32,7 +33,16 @@ def observation(facts: Facts, trouble: str, details: dict[Step, str]) -> Observa
         failure=record.failure or None,
         trouble="" if record.failure else trouble,
         incidents=record.incidents,
+        wanted=_wanted(facts),
+        demand=demand if scaled(facts.plan, record) and not record.failure else None,
     )
+
+
+def _wanted(facts: Facts) -> dict[str, int]:
+    """By group, where Ray's autoscaler decides."""
+    if not scaled(facts.plan, facts.record):
+        return {}
+    return {group.name: wanted(facts.plan, facts.record, group) for group in facts.plan.workers}
 
 
 def _step(record: InstanceRecord, head: Seen) -> Step:
@@ -84,6 +94,7 @@ def _node(node: NodeRecord, facts: Facts) -> NodeObservation:
         reason=node.reason,
         message=_message(node, seen, status),
         restarts=node.restarts,
+        generation=node.generation,
     )
 
 

@@ -15,7 +15,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from heliostat.domain.engine import GpuType, GroupPlan, Incident, InstancePlan, Progress, Step, Volume
+from heliostat.domain.engine import (
+    GpuType,
+    GroupPlan,
+    Incident,
+    InstancePlan,
+    Progress,
+    Scaling,
+    Step,
+    Upscaling,
+    Volume,
+)
 from heliostat.domain.ids import ClusterId, InstanceId
 from heliostat.domain.releases import Release
 from heliostat.domain.secret import Secret
@@ -27,6 +37,7 @@ TOKEN_FILE = "token"
 NODES = "nodes"
 
 MAX_INCIDENTS = 200
+MAX_REQUESTS = 200
 
 Kind = Literal["head", "worker"]
 
@@ -64,6 +75,20 @@ class NodeRecord:
     """It is gone and nothing will be done about it (the instance has failed)."""
     reason: str = ""
     message: str = ""
+    generation: int = 0
+    """Of the plan that it was begun with."""
+    born: str = ""
+    """Heads only: the mark of its part of that plan (:func:`heliostat.engines.local.plans.head_mark`)."""
+    scaler: bool = False
+    """Heads only: it was begun with Ray's autoscaler, which then decides how many workers there are."""
+    request: str = ""
+    """The autoscaler's request that asked for it; empty where the engine began it by itself."""
+    replaces: str = ""
+    """The node that makes room for it; it starts when that one is gone."""
+    leaving: str = ""
+    """Why it is not wanted any more, as a clause; it goes and nothing takes its place."""
+    draining_since: float = 0.0
+    """Since when it may finish what it runs before it goes; 0 = a leaving node goes at once."""
 
     @property
     def directory(self) -> str:
@@ -98,6 +123,12 @@ class InstanceRecord:
     """Group -> how many nodes it has lost since its last calm period."""
     failure: str = ""
     failed_at: float = 0.0
+    wanted: Mapping[str, int] = field(default_factory=dict)
+    """Worker group -> how many nodes Ray's autoscaler wants of it; empty where it does not decide."""
+    requests: tuple[str, ...] = ()
+    """The last requests of the autoscaler that were taken on, so that a repeated one is not taken on twice."""
+    renewing: Mapping[str, int] = field(default_factory=dict)
+    """Worker group -> how many of its nodes were replaced by newer ones so far, while that goes on."""
 
     def node(self, name: str) -> NodeRecord:
         return next(node for node in self.nodes if node.node == name)
@@ -108,6 +139,9 @@ class InstanceRecord:
     def with_node(self, changed: NodeRecord) -> InstanceRecord:
         nodes = tuple(changed if node.node == changed.node else node for node in self.nodes)
         return dataclasses.replace(self, nodes=nodes)
+
+    def without_node(self, name: str) -> InstanceRecord:
+        return dataclasses.replace(self, nodes=tuple(node for node in self.nodes if node.node != name))
 
     def with_incident(self, incident: Incident) -> InstanceRecord:
         if any(known.key == incident.key for known in self.incidents):
@@ -161,6 +195,8 @@ def decode_plan(data: dict[str, Any]) -> InstancePlan:
         workers=tuple(_group(group) for group in data["workers"]),
         labels=data["labels"],
         volumes=tuple(Volume(**volume) for volume in data["volumes"]),
+        scaling=_scaling(data.get("scaling")),
+        renew=data.get("renew", 0),
     )
 
 
@@ -192,6 +228,7 @@ def decode_record(data: dict[str, Any]) -> InstanceRecord:
             "graves": tuple(Grave(**row) for row in data["graves"]),
             "progress": progress,
             "incidents": tuple(Incident(**{**row, "at": moment(row["at"])}) for row in data["incidents"]),
+            "requests": tuple(data.get("requests", ())),
         }
     )
 
@@ -215,6 +252,10 @@ def _group(data: dict[str, Any]) -> GroupPlan:
             "release": _release(data["release"]) if data["release"] else None,
         }
     )
+
+
+def _scaling(data: dict[str, Any] | None) -> Scaling | None:
+    return None if data is None else Scaling(data["idle_seconds"], Upscaling(data["upscaling"]))
 
 
 def _release(data: dict[str, Any]) -> Release:

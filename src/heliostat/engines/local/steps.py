@@ -98,14 +98,22 @@ class Steps:
 
     # --- beginnings ---------------------------------------------------------------------------------------------------
 
+    def more_workers(self, group: str, count: int, request: str, not_before: float) -> InstanceRecord:
+        """The record with places for further workers, not saved yet. Raises Unavailable when there are no free ports."""
+        return self._with_places(Add("worker", group, count), request, not_before)
+
     def _add(self, step: Add) -> None:
+        self._owner.save(self._with_places(step))
+
+    def _with_places(self, step: Add, request: str = "", not_before: float = 0.0) -> InstanceRecord:
         record, plan = self._owner.record, self._owner.plan
         number = record.next_worker
         made: list[NodeRecord] = []
         try:
             for index in range(number, number + step.count):
                 name, temp = ("head", "h") if step.kind == "head" else (f"w{index}", f"w{index}")
-                made.append(self._new_node(step, f"{record.instance}-{name}", temp))
+                node = self._new_node(step, f"{record.instance}-{name}", temp)
+                made.append(dataclasses.replace(node, request=request, not_before=not_before))
             stores = grant_stores(
                 wanted_stores([group_of(plan, node) for node in made]), self._world.machine, self._world.promised()
             )
@@ -113,9 +121,7 @@ class Steps:
                 dataclasses.replace(node, object_store_bytes=size) for node, size in zip(made, stores, strict=True)
             ]
             used = 0 if step.kind == "head" else step.count
-            self._owner.save(
-                dataclasses.replace(record, nodes=(*record.nodes, *sized), next_worker=record.next_worker + used)
-            )
+            return dataclasses.replace(record, nodes=(*record.nodes, *sized), next_worker=record.next_worker + used)
         except BaseException:
             self._world.ports.release(port for node in made for port in node.ports.values())
             raise

@@ -10,17 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
 import structlog
 
-from heliostat.domain.engine import Incident, InstancePlan, Observation
+from heliostat.domain.engine import Demand, Incident, InstancePlan, Observation
 from heliostat.domain.engine import Step as Phase
 from heliostat.domain.errors import HeliostatError
 
 from . import crowd
+from .autoscaling.base import ScalerNode
 from .decisions import Facts, Seen, decide, trouble
 from .demolition import demolish
 from .logs import secrets
@@ -29,6 +30,7 @@ from .notes import begin, end, noted, under_way
 from .observations import HOST, observation
 from .plans import merged, releases
 from .records import InstanceRecord, NodeRecord, write_plan, write_record
+from .scaler import Scaler
 from .steps import Steps
 from .turns import Need, Turn
 from .world import World
@@ -74,6 +76,7 @@ class Supervisor:
         self._background: dict[str, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
         self._steps = Steps(world, self._nodes, self)
+        self._scaler = Scaler(world, self, lambda node: self._nodes.look(node).alive, self._steps.more_workers)
         self._facts = self._look()
 
     @property
@@ -147,13 +150,31 @@ class Supervisor:
             self._trouble,
             *self._background_trouble.values(),
         )
-        return observation(self._facts, "; ".join(part for part in wrong if part), self._details)
+        text = "; ".join(part for part in wrong if part)
+        return observation(self._facts, text, self._details, self._scaler.demand)
 
     def save(self, record: InstanceRecord) -> None:
         """Replace the record, in memory and on disk."""
         if record != self._record:
             write_record(self._folder, record)
             self._record = record
+
+    # --- Ray's autoscaler (see autoscaling.base) -----------------------------------------------------------------------
+
+    def scaler_nodes(self) -> list[ScalerNode]:
+        return self._scaler.nodes()
+
+    def scale_up(self, request: str, group: str, count: int) -> None:
+        if self._scaler.up(request, group, count):
+            self._wake.set()
+
+    def scale_down(self, nodes: Collection[str]) -> None:
+        if self._scaler.down(nodes):
+            self._wake.set()
+
+    def report(self, demand: Demand, idle: Mapping[str, float]) -> None:
+        if self._scaler.report(demand, idle):
+            self._report()
 
     # --- the task --------------------------------------------------------------------------------------------------
 
