@@ -3,6 +3,7 @@
 ::
 
     <state>/lock                        held by the one server that works here (:mod:`lock`)
+    <state>/door                        its socket for the autoscalers of all instances (:mod:`autoscaling`)
     <state>/environments/<key>/         release environments (:mod:`environments`)
     <state>/node-runtime/<hash>/        copies of ``heliostat_node``
     <state>/zygotes/<key>.log           what zygotes print
@@ -10,12 +11,14 @@
     <state>/i/<instance>/record.json    what has come of it        }
     <state>/i/<instance>/token          Ray's token, 0600
     <state>/i/<instance>/gcs/           the head's embedded GCS storage
+    <state>/i/<instance>/autoscaling.json, autoscaling-secret    what Ray's autoscaler is told (:mod:`autoscaling`)
     <state>/i/<instance>/nodes/<dir>/   one attempt to run a node: spec.json, status.json, shim.log
     <state>/t/<8 hex>/<n>/              Ray's temp dir of a node: sessions, sockets, logs, TMPDIR
 
 Ray puts sockets into its temp dir, and a socket's path may have 107 bytes. Where ``<state>`` is too long for that, Ray
 is given a short name instead: ``/tmp/hs-<uid>-<hash>/<8 hex>``, a link to the same folder below ``<state>``, so that the
-data stays on the state's disk. A folder in /tmp is ours only if it is a real directory of our user with mode 0700.
+data stays on the state's disk; the door is then beside those. A folder in /tmp is ours only if it is a real directory of
+our user with mode 0700.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ TEMP_DIR_LIMIT = 68
 """Longest temp dir of a node in bytes: 107 for a socket's path, less ``/tmp/pymp-xxxxxxxx/listener-xxxxxxxx`` below it."""
 
 _NODE_NAME_ROOM = len("/12345678/w9999")
+_DOOR = "door"
 _COMING = ".new-"
 _GOING = ".gone-"
 
@@ -65,8 +69,7 @@ class Layout:
                 ) from error
         if stat.S_IMODE(self.state.stat().st_mode) & 0o077:
             self.state.chmod(0o700)
-        if not self._direct:
-            self._make_short_folder()
+        self.ensure_short_folder()
 
     def sweep(self) -> None:
         """Remove what a crash left half made or half removed."""
@@ -125,6 +128,11 @@ class Layout:
             self.instance(instance).rename(going)
         _remove_tree(going)
 
+    @property
+    def door(self) -> Path:
+        """The autoscalers' socket. The same in every run of the server, for heads that outlive one know it."""
+        return (self.state if self._direct else self._short) / _DOOR
+
     def temps(self, instance: InstanceId) -> Path:
         """The folder of the temp dirs of an instance's nodes, by the name that is short enough for Ray."""
         return (self._temps if self._direct else self._short) / _hash(instance)
@@ -145,6 +153,11 @@ class Layout:
         except FileNotFoundError:
             self._make_short_folder()
             short.symlink_to(real)
+
+    def ensure_short_folder(self) -> None:
+        """Make the folder of short names again, where there is one, if something took it away."""
+        if not self._direct:
+            self._make_short_folder()
 
     def _make_short_folder(self) -> None:
         folder = self._short
