@@ -58,11 +58,8 @@ def coming(record: InstanceRecord, seen: Mapping[str, Seen], now: float) -> list
     """Workers that were launched a moment ago and are not alive yet."""
     if record.failure:
         return []
-    return [
-        node
-        for node in record.nodes
-        if node.kind == "worker" and 0 <= now - node.launched_at < COMING_SECONDS and not _registered(node, seen)
-    ]
+    young = (node for node in record.nodes if node.launched_at and 0 <= now - node.launched_at < COMING_SECONDS)
+    return [node for node in young if node.kind == "worker" and not _registered(node, seen)]
 
 
 def need(nodes: Iterable[NodeRecord]) -> Need:
