@@ -85,6 +85,8 @@ VARIABLES: tuple[Variable, ...] = (
              "its default is the same on every cluster of the machine"),
     Variable("AUTOSCALER_METRIC_PORT", _head(lambda spec: str(spec.autoscaler_metrics_port)),
              "its default is the same on every cluster of the machine"),
+    Variable("RAY_enable_autoscaler_v2", _head(lambda spec: "1" if spec.autoscaling_config else None),
+             "the autoscaler that tells nodes apart by their ids; the older one does so by address, and here all have one"),
     Variable("RAY_gcs_rpc_server_reconnect_timeout_s", _always("300"),
              "how long nodes wait for a head that is being restarted (Ray's 60 s are short on a busy machine)", fixed=False),
     Variable("RAY_health_check_initial_delay_ms", _always("5000"), "lenient while the node starts", fixed=False),

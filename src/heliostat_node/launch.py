@@ -31,7 +31,7 @@ import ray._raylet
 from ray._private import ray_constants
 from ray._private.parameter import RayParams
 
-from heliostat_node import client_server, nursery, obituary
+from heliostat_node import client_server, monitor, nursery, obituary
 from heliostat_node.environment import changes_imports
 from heliostat_node.probe import HOST, ClientServerProbe, DashboardProbe
 from heliostat_node.protocol import NodeSpec
@@ -84,6 +84,7 @@ def parameters(spec: NodeSpec) -> RayParams:
     if spec.kind == "head":
         params.update(gcs_server_port=spec.gcs_port, dashboard_port=spec.dashboard_port)
         params.update(ray_client_server_port=spec.client_port)
+        params.update(autoscaling_config=spec.autoscaling_config)
     else:
         params.update(gcs_address=f"{HOST}:{spec.gcs_port}")
     options = dict(spec.ray_params)
@@ -124,7 +125,7 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
         """Start the processes; returns when the raylet is registered. Raises NodeFailed or what Ray raises."""
         temp_dir = Path(self.spec.temp_dir)
         temp_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._claim_client_ports()
+        self._run_ours()
         if "ray.dashboard.agent" in sys.modules and not changes_imports(self.spec.environment):
             self._use_nursery(temp_dir / NURSERY)
         ray._raylet.Config.initialize("")
@@ -189,13 +190,13 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
         return json.loads(value) if value else None
 
     @staticmethod
-    def _claim_client_ports() -> None:
-        """Have the client server run as :mod:`heliostat_node.client_server`."""
+    def _run_ours() -> None:
+        """Have the client server and the autoscaler's monitor run as our modules of these names."""
         original = ray_services.start_ray_process
 
         @functools.wraps(original)
         def start_ray_process(command: list[str], *args: Any, **options: Any) -> Any:
-            return original(client_server.direct(command), *args, **options)
+            return original(_ours(command), *args, **options)
 
         ray_services.start_ray_process = start_ray_process
 
@@ -206,7 +207,7 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
 
         @functools.wraps(original)
         def start_ray_process(command: list[str], *args: Any, **options: Any) -> Any:
-            return original(nursery.wrapped(client_server.direct(command), path), *args, **options)
+            return original(nursery.wrapped(_ours(command), path), *args, **options)
 
         ray_services.start_ray_process = start_ray_process
 
@@ -248,6 +249,11 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
             if time.monotonic() > deadline:
                 raise NodeFailed(f"{problem} within {START_TIMEOUT_SECONDS:.0f} seconds.")
             time.sleep(POLL_SECONDS)
+
+
+def _ours(command: list[str]) -> list[str]:
+    """A command of Ray's as we run it."""
+    return monitor.direct(client_server.direct(command))
 
 
 def death(kind: str, code: int, logs: Path) -> str:

@@ -5,6 +5,7 @@ A node lives in one directory, and everything about it can be read there after a
 ``spec.json``    what to start (:class:`NodeSpec`), written by the control plane before the shim exists
 ``status.json``  how far it has come (:class:`NodeStatus`), replaced by rename at every change, written by the shim alone
 ``shim.log``     the shim's and the launcher's own output, for people
+``drain.json``   what Ray said to the last request to drain the node (:mod:`heliostat_node.drain`)
 ``token``        Ray's authentication token of the instance, mode 0600 (absent where the release has none)
 ``shim.lock``    held (flock) by the shim for its whole life, so that a node is never started twice
 
@@ -23,6 +24,7 @@ from typing import Any, Literal
 SPEC_FILE = "spec.json"
 STATUS_FILE = "status.json"
 LOG_FILE = "shim.log"
+DRAIN_FILE = "drain.json"
 
 Phase = Literal["starting", "registered", "exited"]
 
@@ -62,6 +64,8 @@ class NodeSpec:
     token_path: str | None = None
     gcs_storage_dir: str | None = None
     """Head only: directory of the embedded GCS storage, where the release has it."""
+    autoscaling_config: str | None = None
+    """Head only: file for Ray's autoscaler, which Ray reads again every round; None = it has nothing to decide."""
     environment: dict[str, str] = field(default_factory=dict)
     """The whole environment of the node: a cleaned base, what the user gave, what the engine adds."""
     ray_params: dict[str, Any] = field(default_factory=dict)
@@ -102,6 +106,9 @@ class NodeStatus:
     """Head only: when the Ray Client server first took a connection."""
     exit_reason: str = ""
     """Why the shim ended, as a sentence for the user; empty while it lives or when it was killed."""
+    death: str = ""
+    """Ray's word for why it ended the node by itself and in order (``AUTOSCALER_DRAIN_IDLE``, for example): it was told to,
+    by its autoscaler, by the engine or by a user. Empty where the node failed or the shim was stopped."""
     exited_at: float = 0.0
     restarts: dict[str, int] = field(default_factory=dict)
     """How often the shim restarted each helper process (dashboard, monitor, log monitor, client server)."""
@@ -126,6 +133,8 @@ class NodeStatus:
 #   {"id": 1, "op": "start", "directory": "<node directory with spec.json>"}   -> {"id": 1, "pid": 4711}
 #   {"id": 3, "op": "mourn", "gcs_address": "127.0.0.1:6379", "ray_node_id": "<hex>", "token_path": "<file>" or null,
 #    "reason": "sentence"}                                                      -> {"id": 3, "pid": 4712}
+#   {"id": 4, "op": "drain", "directory": "<node directory>", "deadline_ms": 1700000000000, "reason": "sentence"}
+#                                                                              -> {"id": 4, "pid": 4713}, then drain.json
 #   {"id": 2, "op": "ping"}                                                     -> {"id": 2, "ray": "2.60.0", "python": "3.11.7"}
 # A failure is {"id": N, "error": "sentence"}. End of file ends the zygote; nodes that it forked live on.
 # ``bootstrap.py node <directory>`` is the same shim without a zygote: by exec, and its helpers too, so several CPU seconds

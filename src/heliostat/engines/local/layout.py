@@ -37,6 +37,9 @@ from heliostat.domain.ids import InstanceId
 TEMP_DIR_LIMIT = 68
 """Longest temp dir of a node in bytes: 107 for a socket's path, less ``/tmp/pymp-xxxxxxxx/listener-xxxxxxxx`` below it."""
 
+AUTOSCALING_FILE = "autoscaling.json"
+AUTOSCALING_SECRET_FILE = "autoscaling-secret"
+
 _NODE_NAME_ROOM = len("/12345678/w9999")
 _DOOR = "door"
 _COMING = ".new-"

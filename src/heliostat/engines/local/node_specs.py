@@ -12,6 +12,7 @@ from heliostat.domain.engine import GroupPlan, InstancePlan
 from heliostat_node.features import features
 from heliostat_node.protocol import NodeSpec
 
+from .layout import AUTOSCALING_FILE
 from .records import NODES, TOKEN_FILE, NodeRecord
 
 GCS_FOLDER = "gcs"
@@ -97,6 +98,7 @@ def node_spec(
         labels=params.pop("labels", {}),
         token_path=str(folder / TOKEN_FILE) if able.token_auth and plan.ray_token is not None else None,
         gcs_storage_dir=str(folder / GCS_FOLDER) if node.kind == "head" and able.gcs_storage else None,
+        autoscaling_config=str(folder / AUTOSCALING_FILE) if node.kind == "head" and plan.scaling is not None else None,
         environment={**base, "TMPDIR": str(temp / "tmp"), **group.env, **volumes},
         ray_params=params,
         **ports,

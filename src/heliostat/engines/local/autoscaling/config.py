@@ -17,11 +17,9 @@ from heliostat.domain.engine import GroupPlan, InstancePlan, Scaling, Upscaling
 from heliostat.domain.ids import InstanceId
 from heliostat_node.protocol import replace_json
 
-from ..layout import Layout
+from ..layout import AUTOSCALING_FILE, AUTOSCALING_SECRET_FILE, Layout
 from ..node_specs import whole_cores
 
-CONFIG_FILE = "autoscaling.json"
-SECRET_FILE = "autoscaling-secret"
 PROVIDER = "heliostat_node.provider.HeliostatNodeProvider"
 
 SPEEDS = {Upscaling.CONSERVATIVE: 1, Upscaling.DEFAULT: 1000, Upscaling.AGGRESSIVE: 1000}
@@ -121,7 +119,7 @@ def write_config(layout: Layout, plan: InstancePlan) -> None:
     folder = layout.instance(plan.instance)
     secret = _make_secret(folder)
     wanted = autoscaling_config(plan, plan.scaling, layout.door, secret)
-    path = folder / CONFIG_FILE
+    path = folder / AUTOSCALING_FILE
     try:
         if json.loads(path.read_text()) == wanted:
             return
@@ -133,14 +131,14 @@ def write_config(layout: Layout, plan: InstancePlan) -> None:
 def read_secret(layout: Layout, instance: InstanceId) -> str:
     """The secret of an instance's provider; empty when it has none."""
     try:
-        return (layout.instance(instance) / SECRET_FILE).read_text()
+        return (layout.instance(instance) / AUTOSCALING_SECRET_FILE).read_text()
     except OSError:
         return ""
 
 
 def _make_secret(folder: Path) -> Path:
     """Made once: the monitor of a running head has read it."""
-    path = folder / SECRET_FILE
+    path = folder / AUTOSCALING_SECRET_FILE
     if not path.exists():
         coming = path.with_name(path.name + ".new")
         descriptor = os.open(coming, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
