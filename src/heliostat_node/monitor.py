@@ -6,6 +6,7 @@ nothing. Ray's settings below are for this process alone. Run as a script; what 
 
 from __future__ import annotations
 
+import logging
 import os
 import runpy
 import sys
@@ -19,6 +20,10 @@ SETTINGS = {
     "RAY_AUTOSCALER_RECONCILE_ALLOCATE_STATUS_TIMEOUT_S": "3600",
 }
 """How often it decides (Ray: 5 s); how long a node may wait for its turn to start before Ray gives it up (2.47: 300 s)."""
+
+
+NOISE = ("ray.autoscaler._private.util", "Dropping the empty legacy field")
+"""A logger of Ray's and what it says twice in every round, of fields that only Ray's own defaults have."""
 
 
 def direct(command: list[str]) -> list[str]:
@@ -36,6 +41,8 @@ def main() -> None:
     sys.path.append(str(here.parents[1]))
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+    logger, beginning = NOISE
+    logging.getLogger(logger).addFilter(lambda record: not str(record.msg).startswith(beginning))
     sys.argv = sys.argv[1:]
     runpy.run_path(sys.argv[0], run_name="__main__")
 

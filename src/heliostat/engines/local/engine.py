@@ -15,6 +15,7 @@ from heliostat.domain.releases import Release
 from heliostat.domain.spec import ClusterSpec
 
 from . import records, support
+from .autoscaling.door import Door, Served
 from .clock import Clock, SystemClock
 from .demolition import demolish
 from .environments import Environments
@@ -53,6 +54,7 @@ class LocalEngine:
         )
         self._ports = PortBook()
         self._logs = NodeLogs(self._layout)
+        self._door = Door(self._layout, self._clock, self._served)
         self._world: World | None = None
         self._supervisors: dict[InstanceId, Supervisor] = {}
         self._damaged: dict[InstanceId, str] = {}
@@ -91,9 +93,15 @@ class LocalEngine:
         )
         for instance in self._layout.instances():
             self._adopt(instance)
+        try:
+            await self._door.open()
+        except OSError as error:
+            await self.close()
+            raise NotReady(f"the socket {self._layout.door} cannot be had: {error}") from error
 
     async def close(self) -> None:
         """Stop watching and release the state folder. Instances go on running."""
+        await self._door.close()
         for task in (*self._removals.values(), *self._preparations.values()):
             task.cancel()
         await asyncio.gather(*self._removals.values(), *self._preparations.values(), return_exceptions=True)
@@ -219,6 +227,11 @@ class LocalEngine:
         """None when it is damaged."""
         supervisor = self._supervisors.get(instance)
         return None if supervisor is None else supervisor.record
+
+    def _served(self, instance: InstanceId) -> Served | None:
+        """For the autoscalers' door."""
+        supervisor = self._supervisors.get(instance)
+        return None if supervisor is None or supervisor.doomed else Served(supervisor, supervisor.plan)
 
     def _forget_ended(self, instance: InstanceId) -> None:
         supervisor = self._supervisors.get(instance)

@@ -20,6 +20,7 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
+from weakref import WeakKeyDictionary
 
 import structlog
 from aiohttp import web
@@ -33,7 +34,7 @@ from heliostat.domain.ids import InstanceId
 from ..clock import Clock
 from ..layout import Layout
 from . import reports
-from .base import ScalerTarget
+from .base import ScalerNode, ScalerTarget
 from .config import read_secret
 
 MOST_NODES = 10_000
@@ -85,6 +86,8 @@ class Door:
         self._runner: web.AppRunner | None = None
         self._site: web.UnixSite | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._last: WeakKeyDictionary[ScalerTarget, list[ScalerNode]] = WeakKeyDictionary()
+        """What each autoscaler was told in its last round, which is what its report is about."""
 
     async def open(self) -> None:
         """Begin to answer. Raises OSError when the socket cannot be had."""
@@ -162,7 +165,9 @@ class Door:
             report = None
         if report is not None:
             now = self._clock.now().timestamp()
-            served.target.report(reports.demand(report, served.plan, nodes, now), reports.idle(report))
+            before = self._last.get(served.target)
+            served.target.report(reports.demand(report, served.plan, before, now), reports.idle(report))
+        self._last[served.target] = nodes
         return {"nodes": [dataclasses.asdict(node) for node in nodes]}
 
     def _create(self, served: Served, body: bytes) -> dict[str, object]:

@@ -70,8 +70,8 @@ class Report:
     """By node id."""
 
 
-def demand(report: Report, plan: InstancePlan, nodes: Collection[ScalerNode], now: float) -> Demand:
-    """What waits for workers of this plan, of which ``nodes`` are there."""
+def demand(report: Report, plan: InstancePlan, nodes: Collection[ScalerNode] | None, now: float) -> Demand:
+    """What waits for workers of this plan. ``nodes`` are those that Ray knew of when it decided; None = it has not yet."""
     tasks = [row for row in report.tasks if not any(_INSIDE.fullmatch(name) for name in row.resources)]
     groups = _Groups(plan, nodes)
     pending: list[Want] = []
@@ -97,10 +97,12 @@ def idle(report: Report) -> dict[str, float]:
 class _Groups:
     """What a plan could offer."""
 
-    def __init__(self, plan: InstancePlan, nodes: Collection[ScalerNode]) -> None:
-        there = Counter(node.group for node in nodes if node.kind == "worker")
+    def __init__(self, plan: InstancePlan, nodes: Collection[ScalerNode] | None) -> None:
+        there = Counter(node.group for node in nodes or () if node.kind == "worker")
         self._head = offered(plan.head)
-        self._workers = [(offered(group), there[group.name] < greatest(group)) for group in plan.workers]
+        self._workers = [
+            (offered(group), nodes is not None and there[group.name] < greatest(group)) for group in plan.workers
+        ]
 
     def fit(self, row: Row) -> bool:
         """One node of some group could take one of the requests."""
