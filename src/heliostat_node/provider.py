@@ -108,14 +108,12 @@ class Known:
 
 
 class HeliostatNodeProvider(NodeProvider):  # type: ignore[misc]  # Ray is untyped
-    """See the module. ``provider_config`` is the part of that name in the file that the engine writes."""
+    """See the module."""
 
     def __init__(self, provider_config: dict[str, Any], cluster_name: str) -> None:
         super().__init__(provider_config, cluster_name)
-        secret = Path(provider_config["secret_file"]).read_text()
-        self._door = Door(provider_config["door"], provider_config["instance"], secret)
-        self._head_type: str = provider_config["head_type"]
-        self._gcs = gcs_address(sys.argv)
+        self._config = Path(option("--autoscaling-config", sys.argv))
+        self._gcs = option("--gcs-address", sys.argv)
         self._client: Any = None
         self._reporting = True
         self._nodes: dict[str, Known] = {}
@@ -123,8 +121,9 @@ class HeliostatNodeProvider(NodeProvider):  # type: ignore[misc]  # Ray is untyp
 
     def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:
         """The round's exchange with the engine."""
-        answer = self._door.ask("round", self._report())
-        self._nodes = {node["node"]: self._known(node) for node in answer["nodes"]}
+        settings = self._settings()
+        answer = self._door(settings).ask("round", self._report())
+        self._nodes = {node["node"]: _known(node, settings["head_type"]) for node in answer["nodes"]}
         return [name for name, node in self._nodes.items() if tag_filters.items() <= node.tags.items()]
 
     def node_tags(self, node_id: str) -> dict[str, str]:
@@ -148,7 +147,9 @@ class HeliostatNodeProvider(NodeProvider):  # type: ignore[misc]  # Ray is untyp
     def create_node(self, node_config: dict[str, Any], node_tags: dict[str, str], count: int) -> None:
         request, group = node_tags[tags.TAG_RAY_LAUNCH_REQUEST], node_tags[tags.TAG_RAY_USER_NODE_TYPE]
         # Ray asks in parts of at most five nodes, which all have the name of the whole
-        self._door.insist("create", {"request": f"{request}/{uuid.uuid4().hex}", "group": group, "count": count})
+        self._door(self._settings()).insist(
+            "create", {"request": f"{request}/{uuid.uuid4().hex}", "group": group, "count": count}
+        )
 
     def create_node_with_resources_and_labels(
         self,
@@ -164,20 +165,15 @@ class HeliostatNodeProvider(NodeProvider):  # type: ignore[misc]  # Ray is untyp
         self.terminate_nodes([node_id])
 
     def terminate_nodes(self, node_ids: list[str]) -> None:
-        self._door.insist("terminate", {"nodes": list(node_ids)})
+        self._door(self._settings()).insist("terminate", {"nodes": list(node_ids)})
 
-    def _known(self, node: dict[str, Any]) -> Known:
-        head = node["kind"] == "head"
-        return Known(
-            tags={
-                tags.TAG_RAY_NODE_KIND: tags.NODE_KIND_HEAD if head else tags.NODE_KIND_WORKER,
-                tags.TAG_RAY_USER_NODE_TYPE: self._head_type if head else node["group"],
-                tags.TAG_RAY_NODE_NAME: node["node"],
-                tags.TAG_RAY_NODE_STATUS: tags.STATUS_UP_TO_DATE if node["running"] else tags.STATUS_UNINITIALIZED,
-                tags.TAG_RAY_LAUNCH_REQUEST: node["request"].partition("/")[0],
-            },
-            running=node["running"],
-        )
+    def _settings(self) -> dict[str, Any]:
+        """Our part of the engine's file. As it is now, for a head of the warm pool is told later whose it is."""
+        settings: dict[str, Any] = json.loads(self._config.read_text())["provider"]
+        return settings
+
+    def _door(self, settings: dict[str, Any]) -> Door:
+        return Door(settings["door"], settings["instance"], Path(settings["secret_file"]).read_text())
 
     def _report(self) -> dict[str, Any] | None:
         """What the autoscaler knows of the cluster; None when that cannot be had, which is no reason to stop scaling."""
@@ -197,10 +193,23 @@ class HeliostatNodeProvider(NodeProvider):  # type: ignore[misc]  # Ray is untyp
         return report
 
 
-def gcs_address(arguments: list[str]) -> str:
-    """The GCS that the monitor was told to work with."""
-    option = "--gcs-address="
-    return next((word.removeprefix(option) for word in arguments if word.startswith(option)), "")
+def option(name: str, arguments: list[str]) -> str:
+    """What the monitor was told with an option."""
+    return next((word.removeprefix(f"{name}=") for word in arguments if word.startswith(f"{name}=")), "")
+
+
+def _known(node: dict[str, Any], head_type: str) -> Known:
+    head = node["kind"] == "head"
+    return Known(
+        tags={
+            tags.TAG_RAY_NODE_KIND: tags.NODE_KIND_HEAD if head else tags.NODE_KIND_WORKER,
+            tags.TAG_RAY_USER_NODE_TYPE: head_type if head else node["group"],
+            tags.TAG_RAY_NODE_NAME: node["node"],
+            tags.TAG_RAY_NODE_STATUS: tags.STATUS_UP_TO_DATE if node["running"] else tags.STATUS_UNINITIALIZED,
+            tags.TAG_RAY_LAUNCH_REQUEST: node["request"].partition("/")[0],
+        },
+        running=node["running"],
+    )
 
 
 def report_of(reply: Any) -> dict[str, Any]:

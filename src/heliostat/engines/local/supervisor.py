@@ -22,6 +22,7 @@ from heliostat.domain.errors import HeliostatError
 
 from . import crowd
 from .autoscaling.base import ScalerNode
+from .autoscaling.config import write_config
 from .decisions import Facts, Seen, decide, trouble
 from .demolition import demolish
 from .logs import secrets
@@ -105,6 +106,7 @@ class Supervisor:
     def open(self) -> None:
         """Begin to watch. A start that an earlier server began gets the whole time again: that one may be long gone."""
         try:
+            write_config(self._world.layout, self._plan)
             self._note_orphans()
             self._stand_in_line_again()
             if self._record.started_at and not self._record.up_at:
@@ -124,6 +126,7 @@ class Supervisor:
         if plan.generation > self._plan.generation:
             self._plan = merged(self._plan, plan)
             write_plan(self._folder, self._plan)
+            write_config(self._world.layout, self._plan)
             self._facts = dataclasses.replace(self._facts, plan=self._plan)
         elif self._applied:
             return

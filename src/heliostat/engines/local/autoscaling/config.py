@@ -111,15 +111,15 @@ def _node_type(group: GroupPlan, scaling: Scaling) -> dict[str, Any]:
 def write_config(layout: Layout, plan: InstancePlan) -> None:
     """Have the instance's file say what the plan says; to be called before the head starts and at every change.
 
-    Nothing is written for a plan without autoscaling: a head that has begun with it keeps it until it is restarted.
-    Raises OSError.
+    Nothing is written for a plan without autoscaling: a head that has begun with it keeps it until it is restarted. Where
+    the file is a link (a head from the warm pool knows another path), what it points to is replaced. Raises OSError.
     """
     if plan.scaling is None:
         return
     folder = layout.instance(plan.instance)
     secret = _make_secret(folder)
     wanted = autoscaling_config(plan, plan.scaling, layout.door, secret)
-    path = folder / AUTOSCALING_FILE
+    path = (folder / AUTOSCALING_FILE).resolve()
     try:
         if json.loads(path.read_text()) == wanted:
             return

@@ -176,13 +176,10 @@ class Door:
             served.target.scale_up(wanted.request, wanted.group, wanted.count)
         except KeyError:
             raise web.HTTPConflict(text=f"the cluster has no group {wanted.group!r} any more") from None
-        log.info("autoscaler adds nodes", instance=served.plan.instance, group=wanted.group, count=wanted.count)
         return {}
 
     def _terminate(self, served: Served, body: bytes) -> dict[str, object]:
-        nodes = TERMINATION.validate_json(body).nodes
-        served.target.scale_down(nodes)
-        log.info("autoscaler removes nodes", instance=served.plan.instance, nodes=list(nodes))
+        served.target.scale_down(TERMINATION.validate_json(body).nodes)
         return {}
 
 
