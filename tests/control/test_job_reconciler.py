@@ -100,6 +100,6 @@ async def test_a_cluster_that_a_user_has_just_started_is_not_started_twice(desk:
     id = await desk.job(timedelta(0), None)
     job = replace(await desk.stored(id), cluster=made.id)
     plan = JobPlan(Effect.START_CLUSTER, job, None)
-    await desk.store.write(lambda tx: _change_cluster(tx, plan, desk.clock.now()))
+    await desk.store.write(lambda tx: _change_cluster(tx, plan, desk.clock.now(), {}))
     assert await desk.store.read(lambda tx: tx.clusters.find_any(made.id)) == started
     assert await desk.store.read(lambda tx: tx.instances.live(made.id)) == []

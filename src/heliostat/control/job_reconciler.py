@@ -8,14 +8,14 @@ that are recorded in one transaction with the job, and Ray is given our own subm
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
 
-from heliostat.domain.engine import NodeState
+from heliostat.domain.engine import GpuType, NodeState
 from heliostat.domain.errors import HeliostatError, Retry, Unavailable
 from heliostat.domain.ids import JobId
 from heliostat.domain.installation import Installation
@@ -301,7 +301,7 @@ class JobReconciler:
             raise RuntimeError(f"no edge from {before.status} to {plan.job.status}")
         now = self._clock.now()
         if plan.effect in (Effect.START_CLUSTER, Effect.RELEASE):
-            _change_cluster(tx, plan, now)
+            _change_cluster(tx, plan, now, self._installation.gpus)
         tx.jobs.save(plan.job)
         if plan.why is not None:
             warning = plan.job.status in (JobStatus.FAILED, JobStatus.TIMEOUT) or plan.why in ("Retried", "LogLost")
@@ -321,14 +321,14 @@ def _later(job: Job, now: datetime) -> timedelta:
     return pause if job.deadline_at is None else min(pause, max(NOW, job.deadline_at - now))
 
 
-def _change_cluster(tx: Transaction, plan: JobPlan, now: datetime) -> None:
+def _change_cluster(tx: Transaction, plan: JobPlan, now: datetime, gpus: Mapping[str, GpuType]) -> None:
     """The wish for the temporary cluster, if it is not there yet."""
     cluster = tx.clusters.lock(plan.job.cluster)
     if cluster is None or cluster.wanted is Wanted.DELETED:
         return
     if plan.effect is Effect.START_CLUSTER:
         if cluster.state in (State.STOPPED, State.ERROR):  # else a user has just started it
-            begin(tx, cluster, ACTOR, now)
+            begin(tx, cluster, ACTOR, now, gpus)
     else:
         remove(tx, cluster, ACTOR, now)
 

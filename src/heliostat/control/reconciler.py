@@ -2,31 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
 import structlog
 
+from heliostat.domain.claiming import Change, after, granted, is_waiting, settled
 from heliostat.domain.engine import Incident
 from heliostat.domain.errors import HeliostatError, Retry, Unavailable
-from heliostat.domain.ids import ClusterId, InstanceId
+from heliostat.domain.ids import ClusterId, InstanceId, WorkspaceId
 from heliostat.domain.installation import Installation
 from heliostat.domain.lifecycle import Facts, Plan, Status, decide
+from heliostat.domain.quota import ROOT, Claim, Limit
 from heliostat.domain.records import Cluster, Event, Instance
 from heliostat.domain.states import State, may
 from heliostat.engines.base import Engine
 from heliostat.services.seams import Clock
 from heliostat.store import Store, Transaction
 
+from .admission import waits_for
 from .beside import Beside
 from .plans import plan_of
 
 log = structlog.get_logger()
 ACTOR = "heliostat"
 NOW = timedelta(0)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What is stored about a cluster."""
+
+    cluster: Cluster
+    instances: tuple[Instance, ...]
+    """Un-ended ones, oldest first."""
+    claims: tuple[Claim, ...]
+    """Of the wanted run."""
+    waiting: str
+    """What that run waits for, if it was not admitted yet."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of recording a look."""
+
+    current: bool = True
+    """False = something changed meanwhile: nothing was written, look again."""
+    granted: bool = False
+    """More may be started than the engine was told."""
+    freed: bool = False
+    """Queues have more room."""
 
 
 class InstanceKeeper(Protocol):
@@ -48,8 +76,10 @@ class Reconciler:
         keeper: InstanceKeeper | None = None,
         changed: Callable[[ClusterId], Awaitable[None]] | None = None,
         log_patience: timedelta = timedelta(minutes=10),
+        queues_changed: Callable[[WorkspaceId], None] = lambda workspace: None,
     ) -> None:
         self._store = store
+        self._queues_changed = queues_changed
         self._keeper = keeper
         self._changed = changed
         self._log_patience = log_patience
@@ -70,19 +100,37 @@ class Reconciler:
         loaded = await self._store.read(lambda tx: _load(tx, key))
         if loaded is None:
             return None
-        cluster, instances = loaded
-        seen = {row.id: await self._engine.observe(row.id) for row in instances}
-        facts = Facts(cluster, instances, seen)
+        seen = {row.id: await self._engine.observe(row.id) for row in loaded.instances}
+        facts = Facts(loaded.cluster, loaded.instances, seen, loaded.waiting)
         plan = decide(facts, self._clock.now())
-        plan = await self._perform(facts, plan)
-        if self._nothing_new(facts, plan):
+        changes = self._settled(facts, plan, loaded.claims)
+        plan = await self._perform(facts, plan, granted(after(loaded.claims, changes)))
+        if plan.apply is not None and changes:
+            # Since the plan is applied no more can be started than it grants; only now is it sure what is there.
+            facts = replace(facts, seen={**seen, plan.apply.id: await self._engine.observe(plan.apply.id)})
+            changes = self._settled(facts, plan, loaded.claims)
+        if facts.waiting or any(claim.missing for claim in after(loaded.claims, changes)):
+            self._queues_changed(facts.cluster.workspace)
+        if not changes and self._nothing_new(facts, plan):
             return plan.again
-        current = await self._store.write(lambda tx: self._record(tx, facts, plan))
-        if current:
+        outcome = await self._store.write(lambda tx: self._record(tx, facts, plan, changes))
+        if outcome.freed:
+            self._queues_changed(facts.cluster.workspace)
+        if outcome.current:
             self._remember(facts, plan)
             if self._changed is not None:
                 await self._changed(key)
-        return plan.again if current else NOW
+        return NOW if outcome.granted or not outcome.current else plan.again
+
+    def _settled(self, facts: Facts, plan: Plan, claims: Sequence[Claim]) -> list[Change]:
+        """What the claims of the wanted run shall be. Those of others are given back when nothing of them is left."""
+        present = facts.present
+        if present is None or plan.status.state is State.STOPPING:
+            return []
+        seen = facts.seen[present.id]
+        if plan.status.state is State.ERROR and seen.failure is None:
+            seen = replace(seen, failure=plan.status.message)
+        return settled(claims, present, seen, facts.cluster.creator, self._installation.gpus, self._clock.now())
 
     async def tell(self, key: ClusterId, message: str) -> None:
         """Have users read why nothing happens with a cluster on its way; the next look that succeeds takes it back."""
@@ -114,7 +162,7 @@ class Reconciler:
             self._told.pop(row.id, None)
             self._kept.pop(row.id, None)
 
-    async def _perform(self, facts: Facts, plan: Plan) -> Plan:
+    async def _perform(self, facts: Facts, plan: Plan, grants: Mapping[str, int]) -> Plan:
         """The effects. A plan that cannot be carried out ends in Error instead of being tried for ever.
 
         What runs already and lacks only this (its release was taken out of the catalogue) goes on running, and says so.
@@ -125,7 +173,7 @@ class Reconciler:
         if plan.apply is None:
             return plan
         try:
-            await self._engine.apply(plan_of(plan.apply, self._installation))
+            await self._engine.apply(plan_of(plan.apply, self._installation, grants))
         except HeliostatError as error:
             if error.retry is Retry.LATER:
                 raise
@@ -157,22 +205,25 @@ class Reconciler:
         """Give up what is on its way."""
         await self._keeping.close()
 
-    def _record(self, tx: Transaction, facts: Facts, plan: Plan) -> bool:
-        """Write what was found; False when a user changed the wish meanwhile and it must be looked at anew."""
+    def _record(self, tx: Transaction, facts: Facts, plan: Plan, changes: Sequence[Change]) -> Outcome:
+        """Write what was found, unless a user changed the wish meanwhile and it must be looked at anew."""
         before = facts.cluster
         stored = tx.clusters.lock(before.id)
         if stored is None:
-            return True
+            return Outcome()
         if (stored.wanted, stored.instance, stored.state) != (before.wanted, before.instance, before.state):
-            return False
+            return Outcome(current=False)
         now = self._clock.now()
+        outcome = self._record_claims(tx, facts, plan, changes, now)
+        if not outcome.current:
+            return outcome
         for instance in plan.ended:
             tx.instances.save(replace(instance, ended_at=now, endpoints=None))
         self._record_instances(tx, stored, facts, plan, now)
         if plan.purge:
             tx.events.add(_event(stored, now, "Deleted", "deleted; nothing of it is left"))
             tx.clusters.purge(stored.id)
-            return True
+            return outcome
         after = _after(stored, plan)
         if not may(before.state, after.state):
             raise RuntimeError(f"no edge from {before.state} to {after.state}")
@@ -180,7 +231,31 @@ class Reconciler:
             tx.clusters.save(after)
         if plan.status.why is not None:
             tx.events.add(_state_event(after, stored, plan.status, facts, now))
-        return True
+        return outcome
+
+    def _record_claims(
+        self, tx: Transaction, facts: Facts, plan: Plan, changes: Sequence[Change], now: datetime
+    ) -> Outcome:
+        """Give back what is free, and ask for what is wanted; where the queues have no limits it is granted at once."""
+        if not changes and not plan.ended:
+            return Outcome()
+        queues = tx.queues.lock(facts.cluster.workspace)
+        stored = {row.group: row for row in tx.claims.of_instance(facts.present.id)} if facts.present else {}
+        for before, _ in changes:
+            if before is not None and replace(stored[before.group], metered_until=before.metered_until) != before:
+                return Outcome(current=False)  # admitted, or metered in another phase, meanwhile
+        freed = [tx.claims.release(instance.id, now) for instance in plan.ended]
+        unlimited = {name for name, queue in queues.items() if Limit.of(queue.maximum).unlimited}
+        final: list[Change] = []
+        grew = False
+        for before, asked in changes:
+            wish = asked
+            if wish is not None and wish.missing and {wish.queue, ROOT} <= unlimited | ({ROOT} - queues.keys()):
+                wish, grew = replace(wish, held=wish.wanted), True
+            final.append((before, wish))
+            freed.append(before is not None and before.held > (0 if wish is None else wish.held))
+        tx.claims.change(final, now)
+        return Outcome(granted=grew, freed=any(freed))
 
     def _record_instances(self, tx: Transaction, stored: Cluster, facts: Facts, plan: Plan, now: datetime) -> None:
         ended = {row.id for row in plan.ended}
@@ -212,16 +287,24 @@ class Reconciler:
                 )
             if instance.id in ended:
                 continue
-            updated = _observed(instance, facts, plan, now)
+            current = tx.instances.get(instance.id)
+            if current is None:
+                continue
+            updated = _observed(instance, facts, plan, now, current)
             if lost is not None:
                 updated = replace(updated, logs_kept=True)
-            if updated != instance:
+            if updated != current:
                 tx.instances.save(updated)
 
 
-def _load(tx: Transaction, key: ClusterId) -> tuple[Cluster, tuple[Instance, ...]] | None:
+def _load(tx: Transaction, key: ClusterId) -> Loaded | None:
     cluster = tx.clusters.find_any(key)
-    return None if cluster is None else (cluster, tuple(tx.instances.live(key)))
+    if cluster is None:
+        return None
+    instances = tuple(tx.instances.live(key))
+    present = Facts(cluster, instances, {}).present
+    claims = tuple(tx.claims.of_instance(present.id)) if present is not None else ()
+    return Loaded(cluster, instances, claims, waits_for(tx, claims) if is_waiting(claims) else "")
 
 
 def _after(cluster: Cluster, plan: Plan) -> Cluster:
@@ -230,12 +313,18 @@ def _after(cluster: Cluster, plan: Plan) -> Cluster:
     return replace(after, instance=None, modified=False) if after.state is State.STOPPED else after
 
 
-def _observed(instance: Instance, facts: Facts, plan: Plan, now: datetime | None) -> Instance:
-    """The instance with what is seen of it; ``now`` is when it came to run, if it has just done so."""
+def _observed(
+    instance: Instance, facts: Facts, plan: Plan, now: datetime | None, stored: Instance | None = None
+) -> Instance:
+    """The instance (as it is stored by now, if that is given) with what is seen of it; ``now`` is when it came to run, if
+    it has just done so."""
     seen = facts.seen[instance.id]
     runs = plan.status.state is State.RUNNING and instance is facts.present
+    instance = stored or instance
     return replace(
         instance,
+        demand=seen.demand,
+        ray_token=seen.ray_token or instance.ray_token,
         nodes=seen.nodes,
         progress=seen.progress or instance.progress,
         endpoints=seen.endpoints,

@@ -7,7 +7,7 @@ import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from heliostat.domain.ids import ClusterId
+from heliostat.domain.ids import ClusterId, WorkspaceId
 from heliostat.domain.installation import Installation
 from heliostat.engines.base import Engine
 from heliostat.ray_api import RayApi
@@ -18,6 +18,7 @@ from heliostat.storage import Storage
 from heliostat.storage.fetch import FetchPolicy
 from heliostat.store import Store
 
+from .admission import Admission
 from .code_delivery import CodeDelivery
 from .job_reconciler import JobReconciler, JobSettings
 from .leases import Leases, SoleServer, StoredLeases
@@ -32,6 +33,7 @@ class WorkSettings:
     shared: bool = False
     """Whether other servers work on the same database."""
     clusters: LoopSettings = LoopSettings()
+    queues: LoopSettings = LoopSettings(workers=2)
     jobs: LoopSettings = LoopSettings(workers=16)
     job: JobSettings = JobSettings()
     fetch: FetchPolicy = field(default_factory=FetchPolicy)
@@ -59,7 +61,20 @@ class Work:
         self.keeper = LogKeeper(store, engine, storage, growth, clock)
         code = CodeDelivery(store, storage, ray, settings.fetch, scratch, clock)
         self._reconciler = Reconciler(
-            store, engine, installation, clock, self.keeper, self._wake_jobs, settings.job.log_patience
+            store,
+            engine,
+            installation,
+            clock,
+            self.keeper,
+            self._wake_jobs,
+            settings.job.log_patience,
+            self._wake_queues,
+        )
+        self.queues = Loop(
+            store,
+            Admission(store, clock, self._wake_cluster),
+            _leases(store, clock, "workspace", settings),
+            settings.queues,
         )
         self.clusters = ControlLoop(
             store, engine, self._reconciler, _leases(store, clock, "cluster", settings), settings.clusters
@@ -75,6 +90,7 @@ class Work:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.clusters.run(), name="clusters")
+            group.create_task(self.queues.run(), name="queues")
             group.create_task(self.jobs.run(), name="jobs")
             group.create_task(self._retention.run(), name="retention")
 
@@ -82,6 +98,12 @@ class Work:
         await self._job_reconciler.close()
         await self._reconciler.close()
         await self.keeper.close()
+
+    def _wake_queues(self, workspace: WorkspaceId) -> None:
+        self.queues.wake(workspace)
+
+    def _wake_cluster(self, cluster: ClusterId) -> None:
+        self.clusters.wake(cluster)
 
     async def _wake_jobs(self, cluster: ClusterId) -> None:
         """A cluster has changed: its jobs may go on."""

@@ -160,21 +160,28 @@ def impossible(queues: Mapping[str, QueueState], request: Request) -> tuple[Shor
     """Why a start could not be had even if nobody else had anything; empty when it could. Growth always may wait."""
     if not request.whole:
         return ()
+    return impossible_nodes(queues, ((claim.queue, claim.node, claim.wanted) for claim in request.claims))
+
+
+def impossible_nodes(
+    queues: Mapping[str, QueueState], nodes: Iterable[tuple[str, Charge, int]]
+) -> tuple[Shortage, ...]:
+    """The same for nodes by queue, charge of one, and number."""
     empty = Room({name: _emptied(queue) for name, queue in queues.items()})
-    return _short(empty, request.claims, {claim.group: claim.wanted for claim in request.claims})
+    return _short(empty, [row for row in nodes if row[0] in queues])
 
 
 def shortages(queues: Mapping[str, QueueState], request: Request) -> tuple[Shortage, ...]:
     """What the request lacks at present; empty when it waits only for its turn."""
-    known = tuple(claim for claim in request.lacking if claim.queue in queues)
-    return _short(Room(queues), known, {claim.group: claim.missing if request.whole else 1 for claim in known})
+    known = [claim for claim in request.lacking if claim.queue in queues]
+    return _short(Room(queues), [(claim.queue, claim.node, claim.missing if request.whole else 1) for claim in known])
 
 
-def _short(room: Room, claims: Sequence[Claim], nodes: Mapping[str, int]) -> tuple[Shortage, ...]:
+def _short(room: Room, nodes: Sequence[tuple[str, Charge, int]]) -> tuple[Shortage, ...]:
     found: dict[tuple[str, str], Shortage] = {}
     charges: dict[str, Charge] = {}
-    for claim in claims:
-        charges[claim.queue] = charges.get(claim.queue, Charge()) + claim.node * nodes[claim.group]
+    for queue, node, count in nodes:
+        charges[queue] = charges.get(queue, Charge()) + node * count
     for queue, charge in charges.items():
         for shortage in room.shortages(queue, charge):
             found.setdefault((shortage.queue, shortage.resource), shortage)
@@ -197,8 +204,8 @@ def _reachable(queues: Mapping[str, QueueState], request: Request) -> dict[str, 
 def _grant(room: Room, request: Request, reachable: Mapping[str, int]) -> tuple[list[Grant], set[str]]:
     """What of a request fits now, taken from the room, and the queues in which it is short of what it could have."""
     if request.whole:
-        lacking = {claim.group: claim.missing for claim in request.lacking}
-        short = {shortage.queue for shortage in _short(room.copy(), request.lacking, lacking)}
+        lacking = [(claim.queue, claim.node, claim.missing) for claim in request.lacking]
+        short = {shortage.queue for shortage in _short(room.copy(), lacking)}
         if short:
             return [], short | {claim.queue for claim in request.lacking}
     grants, short = [], set()

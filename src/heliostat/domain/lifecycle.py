@@ -31,6 +31,8 @@ class Facts:
     instances: tuple[Instance, ...]
     """Un-ended ones, oldest first."""
     seen: Mapping[InstanceId, Observation]
+    waiting: str = ""
+    """What the wanted run waits for before anything of it may be started; empty when it was admitted."""
 
     @property
     def present(self) -> Instance | None:
@@ -84,6 +86,8 @@ def _decide(facts: Facts) -> Plan:
     if cluster.wanted is not Wanted.RUNNING:
         return _downwards(facts, remains, ended)
     present = facts.present
+    if present is not None and facts.waiting and not facts.seen[present.id].present:
+        return Plan(None, remains, ended, Status(State.STARTING, facts.waiting), purge=False, again=GLANCE)
     status = _upwards(cluster, facts.seen[present.id] if present else None)
     if remains:
         if status.state is State.STARTING:

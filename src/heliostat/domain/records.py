@@ -175,8 +175,6 @@ class Instance:
     endpoints: Endpoints | None = None
     logs_kept: bool = False
     """The logs of its nodes that matter are in the log storage, or were given up."""
-    admitted_at: datetime | None = None
-    """When its queues had room for it; None = it waits, and nothing of it is started."""
     renew: int = 0
     """Nodes begun with an older generation than this are replaced one after the other (a rolling restart)."""
     demand: Demand | None = None

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from heliostat.domain.ids import ClusterId, new_instance_id
-from heliostat.domain.records import Cluster, Event, Instance
+from heliostat.domain.admission import QueueState, impossible_nodes
+from heliostat.domain.claiming import opening
+from heliostat.domain.engine import GpuType
+from heliostat.domain.errors import QuotaExceeded
+from heliostat.domain.ids import ClusterId, WorkspaceId, new_instance_id
+from heliostat.domain.quota import ROOT, Charge, Limit, groups, milli
+from heliostat.domain.records import Amount, Cluster, Event, Instance, Queue
 from heliostat.domain.secret import Secret
+from heliostat.domain.spec import ClusterSpec
 from heliostat.domain.states import State, Wanted
 from heliostat.store import Transaction
 
 
-def begin(tx: Transaction, record: Cluster, actor: str, now: datetime) -> Cluster:
-    """Wish for a new run of a stopped or failed cluster, with secrets of its own. What is left of earlier runs goes."""
-    retire(tx, record.id)
+def begin(tx: Transaction, record: Cluster, actor: str, now: datetime, gpus: Mapping[str, GpuType]) -> Cluster:
+    """Wish for a new run of a stopped or failed cluster, with secrets of its own. What is left of earlier runs goes.
+
+    Where its queues have no limits it is admitted at once, else it waits for its turn (control.admission).
+    """
+    retire(tx, record.id, now)
     instance = Instance(
         id=new_instance_id(record.id), cluster=record.id, workspace=record.workspace, spec=record.spec,
         generation=record.generation, created_at=now,
         submit_token=Secret(secrets.token_hex(16)), ray_token=Secret(secrets.token_hex(32)),
     )  # fmt: skip
+    _claim(tx, instance, record, gpus, now)
     tx.instances.add(instance)
     after = replace(
         record, wanted=Wanted.RUNNING, state=State.STARTING, message="ok", modified=False,
@@ -31,9 +42,28 @@ def begin(tx: Transaction, record: Cluster, actor: str, now: datetime) -> Cluste
     return after
 
 
+def check_possible(tx: Transaction, workspace: WorkspaceId, spec: ClusterSpec, gpus: Mapping[str, GpuType]) -> None:
+    """Raises QuotaExceeded when the spec's first nodes could not be had even from empty queues."""
+    queues = {queue.name: queue_state(queue) for queue in tx.queues.list(workspace)}
+    lacks = impossible_nodes(queues, groups(spec, gpus).values())
+    if lacks:
+        raise QuotaExceeded(
+            f"{spec.name} needs {lacks[0].needs} {lacks[0].resource}, and queue {lacks[0].queue} has {lacks[0].of} in all; "
+            "ask for less, or have the queue's maximum raised"
+        )
+
+
+def _claim(tx: Transaction, instance: Instance, record: Cluster, gpus: Mapping[str, GpuType], now: datetime) -> None:
+    queues = {queue.name: queue_state(queue) for queue in tx.queues.list(record.workspace)}
+    names = {queue for queue, _, _ in groups(record.spec, gpus).values()} | {ROOT}
+    open_to_all = all(queues[name].maximum.unlimited for name in names if name in queues)
+    claims = opening(instance, record.creator, gpus, now, admitted=open_to_all)
+    tx.claims.change([(None, claim) for claim in claims], now)
+
+
 def remove(tx: Transaction, record: Cluster, actor: str, now: datetime) -> Cluster:
     """Wish for a cluster to be gone, whatever it does now."""
-    retire(tx, record.id)
+    retire(tx, record.id, now)
     if record.state in (State.STOPPED, State.ERROR):
         after = replace(record, wanted=Wanted.DELETED, deleted_at=now)
     else:
@@ -43,11 +73,26 @@ def remove(tx: Transaction, record: Cluster, actor: str, now: datetime) -> Clust
     return after
 
 
-def retire(tx: Transaction, cluster: ClusterId) -> None:
-    """No run of the cluster is wanted any more."""
+def retire(tx: Transaction, cluster: ClusterId, now: datetime) -> None:
+    """No run of the cluster is wanted any more. What it waits for it waits for no longer; what it holds it still has."""
     for instance in tx.instances.live(cluster):
         if not instance.retired:
+            claims = tx.claims.of_instance(instance.id)
+            tx.claims.change(
+                [(row, replace(row, wanted=row.held) if row.held else None) for row in claims if row.missing], now
+            )
             tx.instances.save(replace(instance, retired=True))
+
+
+def queue_state(queue: Queue) -> QueueState:
+    """A stored queue as admission sees it."""
+    return QueueState(
+        queue.name, _charge(queue.minimum), Limit.of(queue.maximum), queue.priority, queue.backfill, _charge(queue.held)
+    )
+
+
+def _charge(amount: Amount) -> Charge:
+    return Charge(0 if amount.cpu is None else milli(amount.cpu), amount.memory or 0, amount.gpu or 0)
 
 
 def note(

@@ -17,7 +17,7 @@ from heliostat.domain.validation import check
 from heliostat.store import Store, Transaction
 
 from .caller import Caller, authorise
-from .cluster_steps import begin, note, remove, retire
+from .cluster_steps import begin, check_possible, note, remove, retire
 from .seams import Capabilities, Clock, Wake
 from .why import Explanation, explain
 
@@ -225,7 +225,7 @@ class ClusterService:
             if record.state in (State.STOPPED, State.STOPPING):
                 return record
             after = replace(record, wanted=Wanted.STOPPED, state=State.STOPPING, message="ok", modified=False)
-            retire(tx, cluster)
+            retire(tx, cluster, now)
             tx.clusters.save(after)
             self._event(tx, after, caller, now, "StopRequested", "stop requested")
             return after
@@ -314,7 +314,8 @@ class ClusterService:
         if record.state not in (State.STOPPED, State.ERROR):
             raise Conflict(f"cluster {record.id} is {record.state}; only a stopped or failed one can be started")
         self._check(tx, record.workspace, record.spec)
-        return begin(tx, record, caller.principal.name, now)
+        check_possible(tx, record.workspace, record.spec, self._installation.gpus)
+        return begin(tx, record, caller.principal.name, now, self._installation.gpus)
 
     def _made_before(self, tx: Transaction, workspace: WorkspaceId, made: str, spec: ClusterSpec) -> Cluster:
         """The cluster that a repeated create made the first time; the same token with another name is a mistake."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, case, delete, select, update
 
 from ..domain.ids import ClusterId, InstanceId, PrincipalId, WorkspaceId
 from ..domain.quota import Charge, Claim, Phase
@@ -18,6 +18,8 @@ from .ledger import Ledger
 from .schema import claims, queues
 from .statements import AnyRow, AnySelect, Values, insert_new
 
+_CU_BYTES = (4 << 30) // 1000
+"""Of memory that count as much as a thousandth of a core."""
 _C = claims.c
 _Q = queues.c
 _OF_INSTANCE = select(claims).where(_C.instance == bindparam("run")).order_by(_C.group)
@@ -27,6 +29,12 @@ _LACKING_INSTANCES = (
 _LACKING = select(claims).where(_C.instance.in_(_LACKING_INSTANCES)).order_by(_C.instance, _C.group)
 _LACKING_WORKSPACES = select(_C.workspace).where(_C.wanted > _C.held).distinct()
 _HOLDERS = select(claims).where(_C.workspace == bindparam("place"), _C.held > 0)
+_AMOUNTS = {
+    "CPU": _C.node_cpu,
+    "memory": _C.node_memory,
+    "GPU": _C.node_gpu,
+    "CU": case((_C.node_cpu * _CU_BYTES >= _C.node_memory, _C.node_cpu * _CU_BYTES), else_=_C.node_memory),
+}
 _UNMETERED = select(claims).where(_C.held > 0, _C.metered_until < bindparam("before", type_=_C.metered_until.type))
 _HOLD = (
     update(queues)
@@ -66,11 +74,11 @@ class Claims:
         """Where something waits."""
         return [WorkspaceId(id) for id in self._connection.execute(_LACKING_WORKSPACES).scalars()]
 
-    def holders(self, workspace: WorkspaceId, queue: str | None, *, limit: int) -> list[Claim]:
-        """Who holds most of a queue (None: of the workspace), in compute units."""
+    def holders(self, workspace: WorkspaceId, queue: str | None, *, limit: int, by: str = "CU") -> list[Claim]:
+        """Who holds most of a queue (None: of the workspace) of one resource: ``CPU``, ``memory``, ``GPU`` or ``CU``."""
         query = _HOLDERS if queue is None else _HOLDERS.where(_C.queue == queue)
-        found = self._many(query, {"place": workspace})
-        return sorted(found, key=lambda claim: (-claim.node.milli_cu * claim.held, claim.instance))[:limit]
+        query = query.order_by((_AMOUNTS[by] * _C.held).desc(), _C.instance, _C.group).limit(limit)
+        return self._many(query, {"place": workspace})
 
     def any_in(self, workspace: WorkspaceId, queue: str) -> bool:
         """Whether anything holds or wants anything of a queue."""

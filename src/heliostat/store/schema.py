@@ -226,7 +226,6 @@ instances = Table(
     Column("nodes", Words, nullable=False),
     Column("spec", Words, nullable=False),
     Column("logs_kept", Boolean, nullable=False, server_default=false()),
-    Column("admitted_at", Instant),
     Column("renew", Integer, nullable=False, server_default="0"),
     Column("demand", Words, nullable=False, server_default=""),
     Column("activity", Words, nullable=False, server_default=""),

@@ -1,6 +1,6 @@
 """Queues with quota, claims on them, the ledger of usage; what is seen of autoscaling and activity.
 
-Runs that exist are taken as admitted; their claims are made by the first look at them.
+Runs that exist have no claims: the first look at each makes them, as admitted.
 
 Revision ID: 0003
 Revises: 0002
@@ -35,7 +35,6 @@ def upgrade() -> None:
     ):
         op.add_column("queues", column)
     for column in (
-        sa.Column("admitted_at", sa.BigInteger(), nullable=True),
         sa.Column("renew", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("demand", WORDS, nullable=False, server_default=""),
         sa.Column("activity", WORDS, nullable=False, server_default=""),
@@ -47,7 +46,6 @@ def upgrade() -> None:
         ),
     ):
         op.add_column("instances", column)
-    op.execute("UPDATE instances SET admitted_at = created_at")
     op.create_table(
         "claims",
         sa.Column("instance", WORDS, nullable=False),

@@ -1,0 +1,133 @@
+"""What a run's claims shall be, from what it wants and what is there of it. No I/O.
+
+More is wanted when the spec or Ray's autoscaler says so; what is held grows by admission alone (:mod:`admission`). It
+shrinks to what is wanted, but never below the nodes that are there, so that a queue is never given away twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from .engine import GpuType, NodeState, Observation
+from .ids import PrincipalId
+from .quota import HEAD, Charge, Claim, Phase, groups
+from .records import Instance
+
+Change = tuple[Claim | None, Claim | None]
+"""A claim as it was and as it shall be; None = there is none."""
+
+
+def opening(
+    instance: Instance, principal: PrincipalId, gpus: Mapping[str, GpuType], now: datetime, *, admitted: bool
+) -> list[Claim]:
+    """The claims of a run that begins."""
+    return [
+        _new(instance, principal, group, (queue, node), now, nodes if admitted else 0, nodes)
+        for group, (queue, node, nodes) in groups(instance.spec, gpus).items()
+    ]
+
+
+def settled(
+    claims: Sequence[Claim],
+    instance: Instance,
+    seen: Observation,
+    principal: PrincipalId,
+    gpus: Mapping[str, GpuType],
+    now: datetime,
+) -> list[Change]:
+    """Every change that the claims of a run need. Without any claim (an older Heliostat made none) it counts as admitted.
+
+    A run that has failed, or is no longer wanted, wants nothing more.
+    """
+    wanted = {} if instance.retired or seen.failure is not None else groups(instance.spec, gpus)
+    there = _present(seen)
+    known = {claim.group: claim for claim in claims}
+    waiting = is_waiting(claims)
+    phase = phase_of(instance)
+    changes: list[Change] = []
+    for group, (queue, node, replicas) in wanted.items():
+        nodes = replicas if group == HEAD else seen.wanted.get(group, replicas)
+        claim = known.pop(group, None)
+        if claim is None:
+            held = 0 if claims else nodes
+            changes.append(
+                (None, replace(_new(instance, principal, group, (queue, node), now, held, nodes), phase=phase))
+            )
+        elif waiting and (claim.queue, claim.node) != (queue, node):
+            changes += [
+                (claim, None),
+                (None, _new(instance, principal, group, (queue, node), claim.asked_at, 0, nodes)),
+            ]
+        else:
+            changes += _changed(claim, nodes, there.get(group, 0), phase, now)
+    for group, claim in known.items():
+        changes += _changed(claim, 0, there.get(group, 0), phase, now)
+    return changes
+
+
+def after(claims: Iterable[Claim], changes: Iterable[Change]) -> list[Claim]:
+    """The claims once the changes are made."""
+    rows = {claim.group: claim for claim in claims}
+    for before, now in changes:
+        if before is not None:
+            rows.pop(before.group, None)
+        if now is not None:
+            rows[now.group] = now
+    return list(rows.values())
+
+
+def is_waiting(claims: Iterable[Claim]) -> bool:
+    """Whether the run has not been admitted yet: not even its head may start."""
+    return any(claim.group == HEAD and not claim.held for claim in claims)
+
+
+def granted(claims: Iterable[Claim]) -> dict[str, int]:
+    """How many nodes each worker group may have."""
+    return {claim.group: claim.held for claim in claims if claim.group != HEAD}
+
+
+def phase_of(instance: Instance) -> Phase:
+    """What its time goes into now."""
+    if instance.running_at is None:
+        return Phase.STARTING
+    idle = instance.activity is not None and instance.activity.idle_since is not None
+    return Phase.IDLE if idle else Phase.USEFUL
+
+
+def _changed(claim: Claim, wanted: int, there: int, phase: Phase, now: datetime) -> list[Change]:
+    held = max(min(claim.held, wanted), there)
+    if not wanted and not held:
+        return [(claim, None)]
+    changed = replace(claim, wanted=max(wanted, held), held=held, phase=phase)
+    if changed.missing and not claim.missing:
+        changed = replace(changed, asked_at=now)
+    return [] if changed == claim else [(claim, changed)]
+
+
+def _present(seen: Observation) -> dict[str, int]:
+    """Nodes that have, or may have, a process."""
+    found: dict[str, int] = {}
+    for node in seen.nodes:
+        if node.state not in (NodeState.PENDING, NodeState.EXITED):
+            group = HEAD if node.kind == "head" else node.group
+            found[group] = found.get(group, 0) + 1
+    return found
+
+
+def _new(
+    instance: Instance,
+    principal: PrincipalId,
+    group: str,
+    place: tuple[str, Charge],
+    now: datetime,
+    held: int,
+    wanted: int,
+) -> Claim:
+    queue, node = place
+    return Claim(
+        instance=instance.id, group=group, workspace=instance.workspace, cluster=instance.cluster, queue=queue,
+        principal=principal, node=node, wanted=wanted, held=held, priority=instance.spec.priority, asked_at=now,
+        phase=Phase.STARTING, metered_until=now,
+    )  # fmt: skip
