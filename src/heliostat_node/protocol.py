@@ -66,6 +66,9 @@ class NodeSpec:
     """Head only: directory of the embedded GCS storage, where the release has it."""
     autoscaling_config: str | None = None
     """Head only: file for Ray's autoscaler, which Ray reads again every round; None = it has nothing to decide."""
+    grows: bool = False
+    """Born without CPUs that it will be given later (:mod:`heliostat_node.resize`): it shall start workers like a node
+    that has them."""
     environment: dict[str, str] = field(default_factory=dict)
     """The whole environment of the node: a cleaned base, what the user gave, what the engine adds."""
     ray_params: dict[str, Any] = field(default_factory=dict)
@@ -135,6 +138,8 @@ class NodeStatus:
 #    "reason": "sentence"}                                                      -> {"id": 3, "pid": 4712}
 #   {"id": 4, "op": "drain", "directory": "<node directory>", "deadline_ms": 1700000000000, "reason": "sentence"}
 #                                                                              -> {"id": 4, "pid": 4713}, then drain.json
+#   {"id": 5, "op": "resize", "gcs_address": "127.0.0.1:6379", "token_path": "<file>" or null,
+#    "steps": [{"<Ray node id>": {"CPU": 2.0}}], "result": "<file>"}            -> {"id": 5, "pid": 4714}, then {"problem": ""} in the file
 #   {"id": 2, "op": "ping"}                                                     -> {"id": 2, "ray": "2.60.0", "python": "3.11.7"}
 # A failure is {"id": N, "error": "sentence"}. End of file ends the zygote; nodes that it forked live on.
 # ``bootstrap.py node <directory>`` is the same shim without a zygote: by exec, and its helpers too, so several CPU seconds
