@@ -26,6 +26,10 @@ NODE_API_SINCE: Version = (2, 47)
 
 NODE_API_BEFORE: Version = (3, 0)
 
+AUTOSCALING_SINCE: Version = (2, 47)
+"""The second autoscaler works with a provider of our own. With 2.47 it begins from nothing with one node a second, and
+grows faster with the nodes that there are."""
+
 OWN_NODE_SINCE: Version = (2, 60)
 """A driver on a host with several nodes prefers the head; before, it takes any (:mod:`heliostat_node.driver_patch`)."""
 
@@ -46,6 +50,8 @@ class Features:
     """Drivers attach to any node of the machine, unless the environment has ``driver_patch`` installed."""
     agents_bind: bool = True
     """An agent finds its own free port, so that none need be reserved for it."""
+    autoscaling: bool = True
+    """Ray's autoscaler can be given nodes by the engine."""
 
 
 def features(ray_version: str) -> Features:
@@ -59,5 +65,6 @@ def features(ray_version: str) -> Features:
         gcs_storage=version >= GCS_STORAGE_SINCE,
         drivers_go_astray=version < OWN_NODE_SINCE,
         agents_bind=version >= AGENTS_BIND_SINCE,
+        autoscaling=version >= AUTOSCALING_SINCE,
         node_api=NODE_API_SINCE <= version < NODE_API_BEFORE,
     )

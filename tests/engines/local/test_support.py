@@ -60,7 +60,14 @@ MAPPED, IGNORED, REFUSED = Verdict.MAPPED, Verdict.IGNORED, Verdict.REFUSED
         ),
         (with_worker(release=NEW_312.display), "workers[0].release", REFUSED, "same Python"),
         (with_worker(release=OLD.display), "workers[0].release", REFUSED, "same Ray"),
-        (spec(autoscaling=Autoscaling(enabled=True)), "autoscaling.enabled", IGNORED, "replicas"),
+        (
+            spec(autoscaling=Autoscaling(enabled=True), workers=(WorkerGroup("small", SHAPE, 2, 0, 500),)),
+            "workers", MAPPED, "further ones wait",
+        ),
+        (
+            dataclasses.replace(with_head(ray_start_params="--no-monitor"), autoscaling=Autoscaling(enabled=True)),
+            "head.ray_start_params", REFUSED, "--no-monitor",
+        ),
         (spec(fault_tolerance=TOLERANT), "fault_tolerance", MAPPED, "embedded storage"),
         (spec(fault_tolerance=TOLERANT, release=OLD.display), "fault_tolerance", IGNORED, "ends with its head"),
         (spec(network_service="loopback"), "network_service", IGNORED, "loopback"),
@@ -84,6 +91,7 @@ def test_a_field_that_is_not_honoured_literally_is_reported(
         with_head(env={"MY_OWN": "x", "OMP_NUM_THREADS": "1"}, ray_start_params="--num-cpus=0"),
         spec(fault_tolerance=FaultTolerance(enabled=False)),
         spec(labels={"a": "b"}, description="d"),
+        spec(autoscaling=Autoscaling(enabled=True), workers=(WorkerGroup("small", SHAPE, 1, 0, 4),)),
     ],
 )
 def test_what_is_honoured_has_no_finding(given: ClusterSpec) -> None:

@@ -31,6 +31,7 @@ def findings(spec: ClusterSpec, machine: Machine, catalogue: Catalogue) -> list[
         found += _shape(path, kind, shape, machine)
         found += _release(path, shape, release, catalogue)
     found += _totals([(shape, replicas) for _, _, shape, replicas in shapes], machine)
+    found += _most(spec, machine)
     found += _cluster(spec, release)
     return found
 
@@ -143,11 +144,7 @@ def _totals(shapes: list[tuple[NodeShape, int]], machine: Machine) -> Iterator[F
 
 def _cluster(spec: ClusterSpec, release: Release | None) -> Iterator[Finding]:
     if spec.autoscaling.enabled:
-        yield Finding(
-            "autoscaling.enabled",
-            Verdict.IGNORED,
-            "the local engine does not scale by itself yet: every group keeps the number of nodes in its replicas",
-        )
+        yield from _autoscaling(spec, release)
     if spec.fault_tolerance is not None and spec.fault_tolerance.enabled:
         yield _fault_tolerance(release)
     if spec.network_service is not None:
@@ -159,6 +156,40 @@ def _cluster(spec: ClusterSpec, release: Release | None) -> Iterator[Finding]:
             f"volumes[{index}]",
             Verdict.MAPPED,
             f"nothing is mounted: the variable {volume_variable(volume)} tells every node where the directory is",
+        )
+
+
+def _autoscaling(spec: ClusterSpec, release: Release | None) -> Iterator[Finding]:
+    if release is not None and not features(release.ray).autoscaling:
+        yield Finding(
+            "autoscaling.enabled",
+            Verdict.REFUSED,
+            f"the autoscaler of Ray {release.ray} cannot be given nodes by the local engine; choose a newer release, or "
+            "switch autoscaling off and say how many nodes there shall be",
+        )
+    try:
+        options = parse_ray_start_params(spec.head.ray_start_params, "head")
+    except ValueError:  # told as a finding of the head
+        return
+    if options.get("no_monitor"):
+        yield Finding(
+            "head.ray_start_params",
+            Verdict.REFUSED,
+            "--no-monitor takes away the process that Ray's autoscaler runs in; remove it, or switch autoscaling off",
+        )
+
+
+def _most(spec: ClusterSpec, machine: Machine) -> Iterator[Finding]:
+    """More nodes than there can be are no error: the autoscaler may never want them."""
+    groups = spec.workers if spec.autoscaling.enabled else ()
+    nodes = sum(max(group.replicas, group.max_replicas or 0) for group in groups)
+    room = max(0, machine.memory_bytes - HEAD_BYTES) // WORKER_BYTES
+    if nodes > room:
+        yield Finding(
+            "workers",
+            Verdict.MAPPED,
+            f"the groups may grow to {nodes} workers together; Ray's own processes alone fill this machine's "
+            f"{format_memory(machine.memory_bytes)} with {room}, so that further ones wait",
         )
 
 
