@@ -202,9 +202,15 @@ def test_the_way_of_a_job_on_a_cluster_of_its_own() -> None:
     assert plan(new, idle).job.cluster_state is JobClusterState.SUBMITTED
 
     begun = plan(job(), idle)
-    assert (begun.effect, begun.job.status) == (Effect.START_CLUSTER, JobStatus.PENDING)
+    assert (begun.effect, begun.job.status) == (Effect.START_CLUSTER, JobStatus.SUBMITTED)
 
-    waiting = plan(begun.job, cluster(State.STARTING))
+    full = cluster(State.STARTING, message="waits for queue root_queue: needs 4 CPU, 2 of 8 is free")
+    queued = decide(replace(facts(begun.job, full), waiting=True), NOW)
+    assert (queued.effect, queued.job.status) == (Effect.NONE, JobStatus.SUBMITTED)
+    assert queued.job.cluster_state is JobClusterState.SUBMITTED
+    assert queued.job.message == f"its cluster {full.message}"
+
+    waiting = plan(queued.job, cluster(State.STARTING))
     assert (waiting.effect, waiting.job.status) == (Effect.NONE, JobStatus.PENDING)
     assert waiting.job.cluster_state is JobClusterState.PENDING
 

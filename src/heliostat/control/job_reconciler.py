@@ -15,6 +15,7 @@ from functools import partial
 
 import structlog
 
+from heliostat.domain.claiming import is_waiting
 from heliostat.domain.engine import GpuType, NodeState
 from heliostat.domain.errors import HeliostatError, Retry, Unavailable
 from heliostat.domain.ids import JobId
@@ -147,14 +148,14 @@ class JobReconciler:
 
     # --- looking ----------------------------------------------------------------------------------------------------
 
-    async def _look(self, job: Job, cluster: Cluster | None, instance: Instance | None) -> JobFacts:
+    async def _look(self, job: Job, cluster: Cluster | None, instance: Instance | None, waiting: bool) -> JobFacts:
         head = next(
             (row.ray_node_id for row in instance.nodes if row.kind == "head" and row.state is NodeState.ALIVE), ""
         ) if instance is not None else ""  # fmt: skip
         seen: RaySighting | Absence = Absence.NOT_ASKED
         if asks_ray(job, cluster):
             seen = await self._sighting(job, instance)
-        return JobFacts(job, cluster, instance, seen, head)
+        return JobFacts(job, cluster, instance, seen, head, waiting)
 
     async def _sighting(self, job: Job, instance: Instance | None) -> RaySighting | Absence:
         head = _head(instance)
@@ -333,13 +334,15 @@ def _change_cluster(tx: Transaction, plan: JobPlan, now: datetime, gpus: Mapping
         remove(tx, cluster, ACTOR, now)
 
 
-def _load(tx: Transaction, key: JobId) -> tuple[Job, Cluster | None, Instance | None] | None:
+def _load(tx: Transaction, key: JobId) -> tuple[Job, Cluster | None, Instance | None, bool] | None:
     job = tx.jobs.find(key)
     if job is None:
         return None
     cluster = tx.clusters.find_any(job.cluster)
     instance = tx.instances.get(cluster.instance) if cluster is not None and cluster.instance is not None else None
-    return job, cluster, instance
+    starting = instance is not None and cluster is not None and cluster.state is State.STARTING
+    waiting = starting and instance is not None and is_waiting(tx.claims.of_instance(instance.id))
+    return job, cluster, instance, waiting
 
 
 def _head(instance: Instance | None) -> Head | None:

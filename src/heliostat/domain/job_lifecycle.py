@@ -29,6 +29,8 @@ STOP_PATIENCE = timedelta(seconds=15)
 """How long Ray is given to confirm a stop. A PENDING job that cannot be scheduled never confirms it (Ray contract, section 5)."""
 STRAY_PATIENCE = timedelta(minutes=1)
 """How long a submission may be on its way that was sent and never answered: a head that is slow may begin it after all."""
+QUEUED = timedelta(seconds=30)
+"""How long one whose cluster waits for its queues is left alone; its cluster wakes it."""
 LONGEST_BACKOFF = timedelta(minutes=1)
 
 
@@ -63,6 +65,8 @@ class JobFacts:
     """Of the last attempt."""
     head: str = ""
     """Ray's node id of the present head; empty while unknown."""
+    waiting: bool = False
+    """The cluster's run waits for room in its queues."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def asks_ray(job: Job, cluster: Cluster | None) -> bool:
 
 def decide(facts: JobFacts, now: datetime, kept_cluster_age: timedelta = KEPT_CLUSTER_AGE) -> JobPlan:
     """The next step of a job."""
-    job = replace(facts.job, cluster_state=cluster_state(facts.job, facts.cluster))
+    job = replace(facts.job, cluster_state=cluster_state(facts.job, facts.cluster, waiting=facts.waiting))
     facts = replace(facts, job=job)
     if job.status.final:
         return _after_the_end(facts, now, kept_cluster_age)
@@ -126,6 +130,8 @@ def _onwards(facts: JobFacts, now: datetime) -> JobPlan:
     attempt = job.attempt
     if attempt is not None and attempt.instance != cluster.instance:
         return _failed(facts, now, Cause.INFRASTRUCTURE, "its cluster was restarted under it")
+    if facts.waiting:
+        return JobPlan(Effect.NONE, replace(job, message=f"its cluster {cluster.message}"), QUEUED)
     if cluster.state is not State.RUNNING or facts.instance is None:
         waiting = "" if cluster.message in ("", "ok") else f": {cluster.message}"
         return _wait(job, f"its cluster is {cluster.state}{waiting}", ATTENTION)
@@ -208,7 +214,7 @@ def _without_cluster(facts: JobFacts, now: datetime) -> JobPlan:
     ):
         if job.not_before is not None and now < job.not_before:
             return _wait(job, job.message, job.not_before - now)
-        begun = replace(job, status=_at_least_pending(job), message="its cluster is being made")
+        begun = replace(job, message="its cluster is being made")
         return JobPlan(Effect.START_CLUSTER, begun, ATTENTION, "ClusterRequested")
     gone = "was deleted" if cluster is None or cluster.wanted is Wanted.DELETED else "was stopped"
     return _failed(facts, now, Cause.INFRASTRUCTURE, f"its cluster {gone}", retry=False)
@@ -425,14 +431,14 @@ def _closed(attempt: Attempt, now: datetime, seen: RaySighting | None) -> Attemp
     )  # fmt: skip
 
 
-def cluster_state(job: Job, cluster: Cluster | None) -> JobClusterState:
-    """The state of what a job runs on, in the job's words (EMR contract, section 7.3)."""
+def cluster_state(job: Job, cluster: Cluster | None, *, waiting: bool = False) -> JobClusterState:
+    """The state of what a job runs on, in the job's words (EMR contract, section 7.3); ``waiting`` for its queues."""
     if job.released_at is not None or cluster is None:
         return JobClusterState.DELETED
     if job.spec.temporary and cluster.started_at is None:
         return JobClusterState.SUBMITTED if cluster.wanted is not Wanted.DELETED else JobClusterState.DELETED
     if cluster.state is State.STARTING:
-        return JobClusterState.PENDING
+        return JobClusterState.SUBMITTED if waiting else JobClusterState.PENDING
     if cluster.state is State.RUNNING or job.spec.temporary:
         return JobClusterState.RUNNING
     return JobClusterState.DELETED

@@ -23,6 +23,7 @@ from heliostat.domain.validation import check
 from heliostat.store import JobFilter, Store, Transaction
 
 from .caller import Caller, authorise
+from .cluster_steps import check_possible
 from .seams import Capabilities, Clock, CodeSources, WakeJob
 from .why import Explanation
 from .why_job import explain_job
@@ -309,6 +310,7 @@ class JobService:
 
     def _add_cluster(self, tx: Transaction, job: Job, id: ClusterId, now: datetime) -> None:
         """The temporary cluster, as a definition only: it is started when the job's code is at hand."""
+        check_possible(tx, job.workspace, job.spec.cluster_spec, self._installation.gpus)
         tx.clusters.add(
             Cluster(
                 id=id,
