@@ -11,10 +11,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from heliostat.domain.admission import PATIENCE, Grant, Request, Shortage, admit, shortages
+from heliostat.domain.admission import PATIENCE, Grant, Request, Shortage, admit, amount, in_words, shortages
 from heliostat.domain.claiming import is_waiting
 from heliostat.domain.ids import ClusterId, InstanceId, WorkspaceId
-from heliostat.domain.quota import HEAD, Claim
+from heliostat.domain.quota import HEAD, ROOT, Claim
 from heliostat.domain.records import Event
 from heliostat.services.cluster_steps import queue_state
 from heliostat.services.seams import Clock
@@ -22,6 +22,8 @@ from heliostat.store import Store, Transaction
 
 ACTOR = "heliostat"
 NAMED_HOLDERS = 3
+LISTED_CLAIMS = 20
+"""Claims that are looked through for them."""
 WORTH_TELLING = timedelta(seconds=1)
 """Who waited no longer is not told about it."""
 
@@ -100,15 +102,21 @@ def waits_for(tx: Transaction, claims: tuple[Claim, ...]) -> str:
 
 
 def _lack(tx: Transaction, claim: Claim, short: Shortage) -> str:
-    whose = None if short.queue != claim.queue and short.queue == "root_queue" else short.queue
-    found = tx.claims.holders(claim.workspace, whose, limit=NAMED_HOLDERS, by=short.resource)
+    whose = None if short.queue == ROOT else short.queue
+    holders: dict[ClusterId, int] = {}
+    for row in tx.claims.holders(claim.workspace, whose, limit=LISTED_CLAIMS, by=short.resource):
+        if row.instance != claim.instance:
+            holders[row.cluster] = holders.get(row.cluster, 0) + amount(row.node * row.held, short.resource)
     names = []
-    for holder in found:
-        cluster = tx.clusters.find_any(holder.cluster)
-        if cluster is not None and holder.instance != claim.instance:
-            names.append(f"{cluster.spec.name} ({holder.node * holder.held})")
-    text = f"waits for queue {short.queue}: needs {short.needs} {short.resource}, {short.free} of {short.of} is free"
-    return f"{text}; held by {', '.join(dict.fromkeys(names))}" if names else text
+    for id, held in sorted(holders.items(), key=lambda item: (-item[1], item[0]))[:NAMED_HOLDERS]:
+        cluster = tx.clusters.find_any(id)
+        if cluster is not None and held:
+            names.append(f"{cluster.spec.name} ({in_words(short.resource, held)})")
+    text = (
+        f"waits for queue {short.queue}: needs {short.needs} {short.resource}, {short.free} of {short.of} "
+        f"{'is' if short.free == '1' else 'are'} free"
+    )
+    return f"{text}; held by {', '.join(names)}" if names else text
 
 
 def _totals(claims: dict[tuple[InstanceId, str], Claim], grants: tuple[Grant, ...]) -> list[tuple[Claim, int]]:

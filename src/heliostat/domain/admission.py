@@ -248,11 +248,21 @@ def _larger(one: Charge, other: Charge) -> Charge:
 _NAMES = ("CPU", "memory", "GPU")
 
 
-def _words(resource: str, *amounts: int) -> tuple[str, str, str, str]:
+def amount(charge: Charge, resource: str) -> int:
+    """Of one resource, by its name in a :class:`Shortage`."""
+    return _values(charge)[_NAMES.index(resource)]
+
+
+def in_words(resource: str, value: int) -> str:
+    """An amount of a resource for people: ``4 CPU``."""
+    return f"{_text(resource, value)} {resource}"
+
+
+def _text(resource: str, value: int) -> str:
     if resource == "CPU":
-        texts = [format_cores(Charge(milli_cpu=amount).cores) for amount in amounts]
-    elif resource == "memory":
-        texts = [format_memory(amount) for amount in amounts]
-    else:
-        texts = [str(amount) for amount in amounts]
-    return resource, texts[0], texts[1], texts[2]
+        return format_cores(Charge(milli_cpu=value).cores)
+    return format_memory(value) if resource == "memory" else str(value)
+
+
+def _words(resource: str, needs: int, free: int, of: int) -> tuple[str, str, str, str]:
+    return resource, _text(resource, needs), _text(resource, free), _text(resource, of)
