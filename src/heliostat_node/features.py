@@ -30,6 +30,9 @@ AUTOSCALING_SINCE: Version = (2, 47)
 """The second autoscaler works with a provider of our own. With 2.47 it begins from nothing with one node a second, and
 grows faster with the nodes that there are."""
 
+RESIZING_SINCE: Version = (2, 60)
+"""``ResizeRayletResourceInstances``: a live node is given other resources (absent from 2.47)."""
+
 OWN_NODE_SINCE: Version = (2, 60)
 """A driver on a host with several nodes prefers the head; before, it takes any (:mod:`heliostat_node.driver_patch`)."""
 
@@ -48,6 +51,8 @@ class Features:
     """The shim can start this release; without it the release is refused."""
     drivers_go_astray: bool
     """Drivers attach to any node of the machine, unless the environment has ``driver_patch`` installed."""
+    resizing: bool = False
+    """Resources of a live node can be changed; it is tried before anything depends on it."""
     agents_bind: bool = True
     """An agent finds its own free port, so that none need be reserved for it."""
     autoscaling: bool = True
@@ -66,5 +71,6 @@ def features(ray_version: str) -> Features:
         drivers_go_astray=version < OWN_NODE_SINCE,
         agents_bind=version >= AGENTS_BIND_SINCE,
         autoscaling=version >= AUTOSCALING_SINCE,
+        resizing=version >= RESIZING_SINCE,
         node_api=NODE_API_SINCE <= version < NODE_API_BEFORE,
     )

@@ -31,7 +31,7 @@ import ray._raylet
 from ray._private import ray_constants
 from ray._private.parameter import RayParams
 
-from heliostat_node import client_server, monitor, nursery, obituary
+from heliostat_node import client_server, monitor, nursery, obituary, resize
 from heliostat_node.environment import changes_imports
 from heliostat_node.probe import HOST, ClientServerProbe, DashboardProbe
 from heliostat_node.protocol import NodeSpec
@@ -126,6 +126,8 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
         temp_dir = Path(self.spec.temp_dir)
         temp_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._run_ours()
+        if self.spec.grows:
+            self._make_room_to_grow()
         if "ray.dashboard.agent" in sys.modules and not changes_imports(self.spec.environment):
             self._use_nursery(temp_dir / NURSERY)
         ray._raylet.Config.initialize("")
@@ -197,6 +199,17 @@ class RayNode(ray._private.node.Node):  # type: ignore[misc]  # Ray is untyped
         @functools.wraps(original)
         def start_ray_process(command: list[str], *args: Any, **options: Any) -> Any:
             return original(_ours(command), *args, **options)
+
+        ray_services.start_ray_process = start_ray_process
+
+    @staticmethod
+    def _make_room_to_grow() -> None:
+        """Have the raylet start workers as one of a node that has CPUs: Ray counts those that the node is born with."""
+        original = ray_services.start_ray_process
+
+        @functools.wraps(original)
+        def start_ray_process(command: list[str], *args: Any, **options: Any) -> Any:
+            return original(resize.growing(command), *args, **options)
 
         ray_services.start_ray_process = start_ray_process
 

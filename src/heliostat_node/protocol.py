@@ -139,7 +139,7 @@ class NodeStatus:
 #   {"id": 4, "op": "drain", "directory": "<node directory>", "deadline_ms": 1700000000000, "reason": "sentence"}
 #                                                                              -> {"id": 4, "pid": 4713}, then drain.json
 #   {"id": 5, "op": "resize", "gcs_address": "127.0.0.1:6379", "token_path": "<file>" or null,
-#    "steps": [{"<Ray node id>": {"CPU": 2.0}}], "result": "<file>"}            -> {"id": 5, "pid": 4714}, then {"problem": ""} in the file
+#    "steps": [{"<Ray node id>": {"CPU": 2.0}}], "result": "<file>"}            -> {"id": 5, "pid": 4714}, then the file
 #   {"id": 2, "op": "ping"}                                                     -> {"id": 2, "ray": "2.60.0", "python": "3.11.7"}
 # A failure is {"id": N, "error": "sentence"}. End of file ends the zygote; nodes that it forked live on.
 # ``bootstrap.py node <directory>`` is the same shim without a zygote: by exec, and its helpers too, so several CPU seconds

@@ -1,9 +1,10 @@
 """A process that has Ray imported and forks one shim per request, so that a node does not pay for the import.
 
-Obituaries of nodes whose shims were killed are forked from it as well. It stays single-threaded and never makes a gRPC
-object: both would be broken in its children. One zygote serves one Ray environment. It speaks the line protocol at the end
-of :mod:`heliostat_node.protocol`, one request at a time in order. Its end, by end of file or by a signal, does not touch the
-nodes: each shim is a session of its own and asks for no signal when its parent dies.
+Obituaries of nodes whose shims were killed, and requests to drain a node, are forked from it as well. It stays
+single-threaded and never makes a gRPC object: both would be broken in its children. One zygote serves one Ray environment.
+It speaks the line protocol at the end of :mod:`heliostat_node.protocol`, one request at a time in order. Its end, by end of
+file or by a signal, does not touch the nodes: each shim is a session of its own and asks for no signal when its parent
+dies.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from heliostat_node import nursery, obituary, processes, shim
+from heliostat_node import drain, nursery, obituary, processes, resize, shim
 
 
 class Zygote:
@@ -84,6 +85,15 @@ class Zygote:
                 "token_path": str() | None as token, "reason": str(reason),
             }:  # fmt: skip
                 return self._start(identity, lambda: obituary.run(address, node, token, reason))
+            case {
+                "op": "drain", "directory": str(directory), "deadline_ms": int(deadline), "reason": str(reason),
+            } if Path(directory).is_dir():  # fmt: skip
+                return self._start(identity, lambda: drain.run(directory, deadline, reason))
+            case {
+                "op": "resize", "gcs_address": str(address), "token_path": str() | None as token, "steps": list(steps),
+                "result": str(result),
+            }:  # fmt: skip
+                return self._start(identity, lambda: resize.run(address, token, steps, result))
             case {"op": operation}:
                 return {"id": identity, "error": f"There is no operation {operation!r}."}
             case _:

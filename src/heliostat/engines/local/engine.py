@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 from collections.abc import AsyncIterator
 
@@ -14,7 +15,7 @@ from heliostat.domain.ids import InstanceId
 from heliostat.domain.releases import Release
 from heliostat.domain.spec import ClusterSpec
 
-from . import records, support
+from . import records, support, warm
 from .autoscaling.door import Door, Served
 from .clock import Clock, SystemClock
 from .demolition import demolish
@@ -25,6 +26,7 @@ from .limits import Machine, read_machine
 from .lock import StateLock
 from .node_logs import NodeLogs
 from .node_specs import base_environment
+from .pool import Pool
 from .ports import PortBook
 from .records import InstanceRecord
 from .settings import LocalSettings
@@ -56,6 +58,7 @@ class LocalEngine:
         self._logs = NodeLogs(self._layout)
         self._door = Door(self._layout, self._clock, self._served)
         self._world: World | None = None
+        self._pool: Pool | None = None
         self._supervisors: dict[InstanceId, Supervisor] = {}
         self._damaged: dict[InstanceId, str] = {}
         """Instances whose files cannot be read, with what is wrong; they can only be destroyed."""
@@ -93,6 +96,8 @@ class LocalEngine:
         )
         for instance in self._layout.instances():
             self._adopt(instance)
+        self._pool = Pool(self._world, self._pool_sizes())
+        self._pool.open()
         try:
             await self._door.open()
         except OSError as error:
@@ -106,6 +111,8 @@ class LocalEngine:
             task.cancel()
         await asyncio.gather(*self._removals.values(), *self._preparations.values(), return_exceptions=True)
         await asyncio.gather(*(supervisor.close() for supervisor in self._supervisors.values()))
+        if self._pool is not None:
+            await self._pool.close()
         await self._environments.close()
         if self._world is not None:
             await self._world.zygotes.close()
@@ -121,14 +128,17 @@ class LocalEngine:
         if plan.instance in self._damaged or (supervisor is not None and supervisor.doomed):
             return
         if supervisor is None:
-            supervisor = self._begin(plan)
+            supervisor = await self._begin_warm(plan) or self._begin(plan)
         supervisor.apply(plan)
 
     async def observe(self, instance: InstanceId) -> Observation:
         self._forget_ended(instance)
         supervisor = self._supervisors.get(instance)
         if supervisor is not None:
-            return supervisor.observe()
+            seen = supervisor.observe()
+            if self._layout.entry(instance) is None:
+                return seen
+            return dataclasses.replace(seen, ray_token=supervisor.plan.ray_token)
         if instance in self._damaged:
             return Observation(instance, present=True, failure=self._damaged[instance], trouble=self._damaged[instance])
         return Observation(instance, present=False)
@@ -173,7 +183,9 @@ class LocalEngine:
             task.add_done_callback(lambda task: self._preparations.pop(release.display, None))
 
     def preparation(self, release: Release) -> tuple[str, str]:
-        return self._environments.state(release)
+        state, detail = self._environments.state(release)
+        words = "" if self._pool is None else self._pool.words(release)
+        return state, f"{detail}; {words}" if words else detail
 
     async def log_files(self, instance: InstanceId) -> list[NodeLog]:
         return await self._logs.files(instance, self._record(instance)) if self._known(instance) else []
@@ -185,16 +197,32 @@ class LocalEngine:
 
     # --- instances ---------------------------------------------------------------------------------------------------
 
+    async def _begin_warm(self, plan: InstancePlan) -> Supervisor | None:
+        """Give the new instance an entry of the warm pool, from one moment to the next and for ever; None: there is none."""
+        name = None if self._pool is None else self._pool.match(plan)
+        if self._pool is None or name is None:
+            return None
+        taken = await self._pool.take(name)
+        if taken is None:
+            return None
+        if plan.instance in self._supervisors:
+            self._pool.give_back(taken)
+            return self._supervisors[plan.instance]
+        now = self._clock.now().timestamp()
+        plan, record = warm.given(plan, taken.record, taken.plan.ray_token, now)
+        try:
+            self._layout.claim(plan.instance, taken.entry, records.first_files(plan, record))
+        except OSError as error:
+            log.warning("warm entry cannot be given", entry=taken.entry, instance=plan.instance, cause=str(error))
+            self._pool.give_back(taken)
+            return None
+        log.info("warm entry given", entry=taken.entry, instance=plan.instance, surplus=len(record.surplus))
+        return self._supervise(plan, record)
+
     def _begin(self, plan: InstancePlan) -> Supervisor:
         record = InstanceRecord(plan.instance, self._clock.now().timestamp())
-        files = {
-            records.PLAN_FILE: records.dump(records.encode_plan(plan)),
-            records.RECORD_FILE: records.dump(records.encode_record(record)),
-        }
-        if plan.ray_token is not None:
-            files[records.TOKEN_FILE] = plan.ray_token.reveal()
         try:
-            self._layout.create(plan.instance, files)
+            self._layout.create(plan.instance, records.first_files(plan, record))
         except OSError as error:
             raise NotReady(f"the folder of a new instance cannot be made: {error}") from error
         return self._supervise(plan, record)
@@ -207,7 +235,7 @@ class LocalEngine:
             log.error("instance cannot be read", instance=instance, cause=str(error))
             self._damaged[instance] = f"the engine's files of this instance cannot be read ({error}); stop the cluster"
             return
-        for node in record.nodes:
+        for node in (*record.nodes, *record.surplus):
             self._ports.claim(node.ports.values())
         seen = self._supervise(plan, record).observe()
         log.info("instance adopted", instance=instance, alive=seen.alive, nodes=len(seen.nodes))
@@ -266,14 +294,23 @@ class LocalEngine:
         self._changed[instance] = None
         self._change.set()
 
+    def _everybody(self) -> list[Supervisor]:
+        """The supervisors of instances and of the warm pool's entries."""
+        return [*self._supervisors.values(), *([] if self._pool is None else self._pool.supervisors)]
+
+    def _pool_sizes(self) -> dict[Release, int]:
+        """Of the releases that there are; entries of others are removed."""
+        found = {self._settings.catalogue.find(name): size for name, size in self._settings.warm.items()}
+        return {release: size for release, size in found.items() if release is not None}
+
     def _promised(self) -> int:
-        records = [supervisor.record for supervisor in self._supervisors.values()]
+        records = [supervisor.record for supervisor in self._everybody()]
         return sum(node.object_store_bytes for record in records if not record.failure for node in record.nodes)
 
     def _coming(self) -> int:
-        return sum(len(supervisor.coming()) for supervisor in self._supervisors.values() if supervisor.head_alive)
+        return sum(len(supervisor.coming()) for supervisor in self._everybody() if supervisor.head_alive)
 
     def _free_memory(self) -> int:
         """Without what nodes are about to take that were started without a turn."""
-        loose = sum(supervisor.loose_bytes() for supervisor in self._supervisors.values())
+        loose = sum(supervisor.loose_bytes() for supervisor in self._everybody())
         return self._settings.free_memory() - loose

@@ -13,17 +13,24 @@
     <state>/i/<instance>/gcs/           the head's embedded GCS storage
     <state>/i/<instance>/autoscaling.json, autoscaling-secret    what Ray's autoscaler is told (:mod:`autoscaling`)
     <state>/i/<instance>/nodes/<dir>/   one attempt to run a node: spec.json, status.json, shim.log
+    <state>/i/<instance>/warm           a link to the entry of the warm pool that it was given; ``nodes`` and ``gcs`` are
+                                        links to that entry's then
+    <state>/w/<entry>/                  an entry of the warm pool: the same files as of an instance
     <state>/t/<8 hex>/<n>/              Ray's temp dir of a node: sessions, sockets, logs, TMPDIR
 
 Ray puts sockets into its temp dir, and a socket's path may have 107 bytes. Where ``<state>`` is too long for that, Ray
 is given a short name instead: ``/tmp/hs-<uid>-<hash>/<8 hex>``, a link to the same folder below ``<state>``, so that the
 data stays on the state's disk; the door is then beside those. A folder in /tmp is ours only if it is a real directory of
 our user with mode 0700.
+
+Processes keep the paths that they were started with, so an entry of the warm pool stays where it is when it is given to an
+instance. Whose it is says the link in the instance's folder, which appears together with that folder, at once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import os
 import shutil
@@ -42,6 +49,9 @@ AUTOSCALING_SECRET_FILE = "autoscaling-secret"
 
 _NODE_NAME_ROOM = len("/12345678/w9999")
 _DOOR = "door"
+_WARM = "warm"
+_OF_ENTRY = ("nodes", "gcs")
+"""What an instance has of the entry that it was given."""
 _COMING = ".new-"
 _GOING = ".gone-"
 
@@ -56,6 +66,7 @@ class Layout:
         self.zygotes = self.state / "zygotes"
         self.lock = self.state / "lock"
         self._instances = self.state / "i"
+        self._warm = self.state / "w"
         self._temps = self.state / "t"
         name = f"hs-{os.getuid()}-{_hash(str(self.state))}"
         self._short = short_folder or Path("/tmp") / name  # the temp dir of the user may be long as well
@@ -63,7 +74,9 @@ class Layout:
 
     def make(self) -> None:
         """Make the engine's folders. Raises NotReady when one cannot be had."""
-        for folder in (self.state, self.environments, self.node_runtime, self.zygotes, self._instances, self._temps):
+        for folder in (
+            self.state, self.environments, self.node_runtime, self.zygotes, self._instances, self._warm, self._temps,
+        ):  # fmt: skip
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
@@ -76,10 +89,10 @@ class Layout:
 
     def sweep(self) -> None:
         """Remove what a crash left half made or half removed."""
-        for entry in list(self._instances.iterdir()):
+        for entry in [*self._instances.iterdir(), *self._warm.iterdir()]:
             if entry.name.startswith((_COMING, _GOING)):
                 shutil.rmtree(entry, ignore_errors=True)
-        wanted = {_hash(instance) for instance in self.instances()}
+        wanted = {_hash(name) for name in (*self.instances(), *self.pool().instances())}
         for entry in list(self._temps.iterdir()):
             if entry.name not in wanted:
                 shutil.rmtree(entry, ignore_errors=True)
@@ -107,24 +120,59 @@ class Layout:
 
     def create(self, instance: InstanceId, files: Mapping[str, str]) -> Path:
         """Make an instance's folder with its first files (0600), all or nothing."""
-        coming = self._instances / (_COMING + instance)
-        shutil.rmtree(coming, ignore_errors=True)
-        for folder in (coming, coming / "nodes"):
-            folder.mkdir(mode=0o700)
-        for name, text in files.items():
-            descriptor = os.open(coming / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(text)
+        coming = self._coming(instance, files)
+        (coming / "nodes").mkdir(mode=0o700)
         self.ensure_temps(instance)
         coming.rename(self.instance(instance))
         return self.instance(instance)
 
+    def claim(self, instance: InstanceId, entry: str, files: Mapping[str, str]) -> Path:
+        """Make an instance's folder with its first files (0600) and the entry of the warm pool that is its from now on,
+        all or nothing."""
+        coming = self._coming(instance, files)
+        (coming / _WARM).symlink_to(Path("..", "..", self._warm.name, entry))
+        for name in _OF_ENTRY:
+            (coming / name).symlink_to(Path(_WARM, name))
+        coming.rename(self.instance(instance))
+        return self.instance(instance)
+
+    def entry(self, instance: InstanceId) -> str | None:
+        """The entry of the warm pool that an instance was given."""
+        try:
+            return (self.instance(instance) / _WARM).readlink().name
+        except OSError:
+            return None
+
+    def entries(self) -> list[InstanceId]:
+        """The entries of the warm pool that belong to no instance."""
+        given = {self.entry(instance) for instance in self.instances()}
+        return [entry for entry in self.pool().instances() if entry not in given]
+
+    def pool(self) -> Layout:
+        """The same folders with the entries of the warm pool for instances."""
+        view = copy.copy(self)
+        view._instances = self._warm
+        return view
+
+    def _coming(self, instance: InstanceId, files: Mapping[str, str]) -> Path:
+        coming = self._instances / (_COMING + instance)
+        shutil.rmtree(coming, ignore_errors=True)
+        coming.mkdir(mode=0o700)
+        for name, text in files.items():
+            descriptor = os.open(coming / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text)
+        return coming
+
     def remove(self, instance: InstanceId) -> None:
-        """Remove every file of an instance whose processes are gone."""
-        short = self._short / _hash(instance)
+        """Remove every file of an instance whose processes are gone, the instance's own folder last."""
+        entry = self.entry(instance)
+        short = self._short / self._key(instance)
         if not self._direct and short.is_symlink():
             short.unlink(missing_ok=True)
-        _remove_tree(self._temps / _hash(instance))
+        _remove_tree(self._temps / self._key(instance))
+        if entry is not None:
+            _remove_tree(self._warm / entry)
         going = self._instances / (_GOING + instance)
         _remove_tree(going)
         with contextlib.suppress(FileNotFoundError):
@@ -138,11 +186,11 @@ class Layout:
 
     def temps(self, instance: InstanceId) -> Path:
         """The folder of the temp dirs of an instance's nodes, by the name that is short enough for Ray."""
-        return (self._temps if self._direct else self._short) / _hash(instance)
+        return (self._temps if self._direct else self._short) / self._key(instance)
 
     def real_temps(self, instance: InstanceId) -> Path:
         """The same folder below ``state``."""
-        return self._temps / _hash(instance)
+        return self._temps / self._key(instance)
 
     def ensure_temps(self, instance: InstanceId) -> None:
         """Make the folder and its short name again if something took them away, as cleaners of /tmp may."""
@@ -150,7 +198,7 @@ class Layout:
         real.mkdir(mode=0o700, exist_ok=True)
         if self._direct:
             return
-        short = self._short / _hash(instance)
+        short = self._short / self._key(instance)
         try:
             os.utime(short, follow_symlinks=False)
         except FileNotFoundError:
@@ -161,6 +209,10 @@ class Layout:
         """Make the folder of short names again, where there is one, if something took it away."""
         if not self._direct:
             self._make_short_folder()
+
+    def _key(self, instance: InstanceId) -> str:
+        """The name of its folder of temp dirs: its entry's, if it was given one."""
+        return _hash(self.entry(instance) or instance)
 
     def _make_short_folder(self) -> None:
         folder = self._short

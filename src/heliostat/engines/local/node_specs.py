@@ -99,6 +99,7 @@ def node_spec(
         token_path=str(folder / TOKEN_FILE) if able.token_auth and plan.ray_token is not None else None,
         gcs_storage_dir=str(folder / GCS_FOLDER) if node.kind == "head" and able.gcs_storage else None,
         autoscaling_config=str(folder / AUTOSCALING_FILE) if node.kind == "head" and plan.scaling is not None else None,
+        grows=group.cpus == 0,  # no group of a user has none, only the nodes of the warm pool
         environment={**base, "TMPDIR": str(temp / "tmp"), **group.env, **volumes},
         ray_params=params,
         **ports,

@@ -46,6 +46,8 @@ class Nodes:
         """The node's process and status now. Cheap: the status is parsed only when the file is another one."""
         status = self._status(self._directory(node))
         shim = self._shim(node, status)
+        if node.sizing and status is not None and status.phase == "registered":
+            status = dataclasses.replace(status, phase="starting")
         return Seen(alive=shim is not None and shim.alive, status=status)
 
     async def start(self, plan: InstancePlan, node: NodeRecord, head: NodeRecord, environment: Path) -> NodeRecord:

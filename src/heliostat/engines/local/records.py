@@ -89,6 +89,8 @@ class NodeRecord:
     """Why it is not wanted any more, as a clause; it goes and nothing takes its place."""
     draining_since: float = 0.0
     """Since when it may finish what it runs before it goes; 0 = a leaving node goes at once."""
+    sizing: bool = False
+    """It comes from the warm pool and has not been given its resources yet (:mod:`.sizing`); it counts as starting."""
 
     @property
     def directory(self) -> str:
@@ -129,6 +131,8 @@ class InstanceRecord:
     """The last requests of the autoscaler that were taken on, so that a repeated one is not taken on twice."""
     renewing: Mapping[str, int] = field(default_factory=dict)
     """Worker group -> how many of its nodes were replaced by newer ones so far, while that goes on."""
+    surplus: tuple[NodeRecord, ...] = ()
+    """Warm workers that came with its entry of the pool and that it has no use for; they are ended (:mod:`.sizing`)."""
 
     def node(self, name: str) -> NodeRecord:
         return next(node for node in self.nodes if node.node == name)
@@ -163,6 +167,12 @@ def write_plan(folder: Path, plan: InstancePlan) -> None:
 
 def write_record(folder: Path, record: InstanceRecord) -> None:
     replace_json(folder / RECORD_FILE, encode_record(record))
+
+
+def first_files(plan: InstancePlan, record: InstanceRecord) -> dict[str, str]:
+    """The files that a new instance begins with, by name."""
+    files = {PLAN_FILE: dump(encode_plan(plan)), RECORD_FILE: dump(encode_record(record))}
+    return files if plan.ray_token is None else {**files, TOKEN_FILE: plan.ray_token.reveal()}
 
 
 def dump(value: dict[str, Any]) -> str:
@@ -226,6 +236,7 @@ def decode_record(data: dict[str, Any]) -> InstanceRecord:
             "instance": InstanceId(data["instance"]),
             "nodes": tuple(NodeRecord(**row) for row in data["nodes"]),
             "graves": tuple(Grave(**row) for row in data["graves"]),
+            "surplus": tuple(NodeRecord(**row) for row in data.get("surplus", ())),
             "progress": progress,
             "incidents": tuple(Incident(**{**row, "at": moment(row["at"])}) for row in data["incidents"]),
             "requests": tuple(data.get("requests", ())),

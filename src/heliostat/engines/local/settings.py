@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -63,6 +63,14 @@ class LocalSettings:
     """A zygote (about 80 MB) that started nothing for this long is ended."""
     python_downloads: bool = False
     """Whether uv may download a Python interpreter that this machine lacks."""
+    warm: Mapping[str, int] = field(default_factory=dict)
+    """Release -> how many clusters of it are kept ready (:mod:`.pool`), each about 0.6 GB and 0.2 GB for each worker."""
+    warm_workers: int = 2
+    """Workers of each of them."""
+    warm_group: str = "workers"
+    """The group that those workers are for; the CLI calls a cluster's only group so."""
+    warm_memory_bytes: int = 2 << 30
+    """Of the nodes that they are for, at most: the object store, a share of it, cannot grow. The API's own default."""
     client_server: bool = True
     """Whether heads run the Ray Client server (46 MB each when it is executed); without it ``ray://`` is not offered."""
     keep_dead_nodes: int = 3

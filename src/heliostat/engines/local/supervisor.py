@@ -32,6 +32,7 @@ from .observations import HOST, observation
 from .plans import merged, releases
 from .records import InstanceRecord, NodeRecord, write_plan, write_record
 from .scaler import Scaler
+from .sizing import Sizing
 from .steps import Steps
 from .turns import Need, Turn
 from .world import World
@@ -77,6 +78,7 @@ class Supervisor:
         self._background: dict[str, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
         self._steps = Steps(world, self._nodes, self)
+        self._sizing = Sizing(world, self._nodes, self)
         self._scaler = Scaler(world, self, lambda node: self._nodes.look(node).alive, self._steps.more_workers)
         self._facts = self._look()
 
@@ -219,6 +221,11 @@ class Supervisor:
         self._watch_processes()
         if not self._applied and not self._record.failure:
             return self._health_wait()
+        if self._sizing.problem:
+            await self._sizing.start_over()
+            return 0.0
+        if self._sizing.due:
+            self._in_background("sizing", self._sizing.run)
         decision = decide(self._facts, self._world.settings)
         self._trouble = ""
         if decision.steps:
@@ -303,7 +310,8 @@ class Supervisor:
             self._world.changed(self._record.instance)
             await self._world.clock.sleep(pause)
             pause = min(2 * pause, 60.0)
-        self._world.ports.release(port for node in self._record.nodes for port in node.ports.values())
+        nodes = (*self._record.nodes, *self._record.surplus)
+        self._world.ports.release(port for node in nodes for port in node.ports.values())
 
     # --- work in the background -------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +30,7 @@ from .processes import ExitWatch, Shim
 
 START_TIMEOUT_SECONDS = 60.0
 ANSWER_TIMEOUT_SECONDS = 20.0
+RESIZE_TIMEOUT_SECONDS = 30.0
 END_TIMEOUT_SECONDS = 5.0
 TRIES_AGAIN_AFTER_SECONDS = 60.0
 
@@ -102,7 +103,7 @@ class Zygote:
     def alive(self) -> bool:
         return self._process.returncode is None and not self._writer.is_closing()
 
-    async def ask(self, op: str, within: float = ANSWER_TIMEOUT_SECONDS, **arguments: str | None) -> dict[str, object]:
+    async def ask(self, op: str, within: float = ANSWER_TIMEOUT_SECONDS, **arguments: object) -> dict[str, object]:
         """One request and its answer, ``within`` seconds. Raises ZygoteFailed."""
         async with self._lock:
             number, self._next = self._next, self._next + 1
@@ -161,6 +162,7 @@ class Zygotes:
         self._tasks: set[asyncio.Task[None]] = set()
         self._reaper: asyncio.Task[None] | None = None
         self._children = ExitWatch()
+        self._kept: frozenset[Path] = frozenset()
 
     def prewarm(self, environment: Path) -> None:
         """Have a zygote of this environment soon; failures are only logged."""
@@ -198,6 +200,54 @@ class Zygotes:
                 log.warning("death not reported to Ray", environment=environment.name, cause=str(failure))
 
         self._spawn(tell())
+
+    async def resize(
+        self,
+        environment: Path,
+        gcs_address: str,
+        token: Path | None,
+        steps: Sequence[Mapping[str, Mapping[str, float]]],
+        result: Path,
+    ) -> str:
+        """Set resources of live nodes, one step after the other, each by Ray node id; see :mod:`heliostat_node.resize`.
+
+        Returns when Ray offers them; what was in the way, or empty. The file ``result`` is for the answer.
+        """
+        ended = asyncio.Event()
+        try:
+            _remove(result)
+            zygote = await self._zygote(environment)
+            answer = await zygote.ask(
+                "resize",
+                gcs_address=gcs_address,
+                token_path=None if token is None else str(token),
+                steps=[{node: dict(amounts) for node, amounts in step.items()} for step in steps],
+                result=str(result),
+            )
+            pid = int(str(answer["pid"]))
+            process = Shim(pid, start_ticks(pid) or 0)
+            self._children.watch(process, ended.set)
+            try:
+                async with asyncio.timeout(RESIZE_TIMEOUT_SECONDS):
+                    await ended.wait()
+            finally:
+                self._children.forget(process)
+            return _problem(result)
+        except ZygoteFailed as failure:
+            return str(failure)
+        except TimeoutError:
+            return f"Ray did not answer within {RESIZE_TIMEOUT_SECONDS:.0f} seconds"
+        except FileNotFoundError:
+            return f"the request ended without an answer; see {self._logs / environment.name}.log"
+        except (OSError, ValueError, KeyError) as error:
+            return f"the answer cannot be read: {error}"
+
+    def keep(self, environments: Collection[Path]) -> None:
+        """Let zygotes of these environments idle for as long as they like, and have them soon."""
+        for environment in environments:
+            if environment not in self._kept:
+                self.prewarm(environment)
+        self._kept = frozenset(environments)
 
     async def close(self) -> None:
         """End all zygotes."""
@@ -258,7 +308,7 @@ class Zygotes:
             limit = self._clock.now().timestamp() - self._idle
             for environment, slot in self._slots.items():
                 async with slot.lock:
-                    if slot.zygote is not None and slot.used_at <= limit:
+                    if slot.zygote is not None and slot.used_at <= limit and environment not in self._kept:
                         await slot.zygote.end()
                         slot.zygote = None
                         log.info("idle zygote ended", environment=environment.name)
@@ -271,3 +321,11 @@ class Zygotes:
 
 def _reap(process: subprocess.Popen[bytes]) -> None:
     process.poll()
+
+
+def _remove(file: Path) -> None:
+    file.unlink(missing_ok=True)
+
+
+def _problem(file: Path) -> str:
+    return str(json.loads(file.read_text())["problem"])
