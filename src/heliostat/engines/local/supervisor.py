@@ -196,6 +196,7 @@ class Supervisor:
             await asyncio.gather(living, doomed, *self._background.values(), return_exceptions=True)
             self._give_turn_back()
             self._world.turns.forget(self._record.created_at)
+            self._world.crowd.leave(self._record.instance)
         self._report()
         await self._demolish()
         self._world.changed(self._record.instance)
@@ -231,6 +232,7 @@ class Supervisor:
         if decision.steps:
             self._report()
         admitted = crowd.admitted(decision.steps, self._record, self._room())
+        self._world.crowd.note(self._record.instance, admitted)
         self._crowding = crowd.words(admitted.waiting, self._world.turns.spare)
         await self._steps.perform(admitted.steps)
         if self._record.up_at or self._record.failure:
@@ -356,6 +358,7 @@ class Supervisor:
         wanted = releases(self._plan)
         if any(environments.find(release) is None for release in wanted.values()):
             self.save(begin(self._record, Phase.ENVIRONMENT, self._world.now()))
+            self._world.turns.forget(self._record.created_at)
         try:
             found = {group: await environments.ensure(release, self._detail) for group, release in wanted.items()}
         except HeliostatError as error:
@@ -399,7 +402,8 @@ class Supervisor:
 
     def _room(self) -> crowd.Room:
         others = self._world.coming() - (len(self.coming()) if self.head_alive else 0)
-        slots = self._world.settings.concurrent_workers - others - len(self.coming())
+        free = self._world.settings.concurrent_workers - others - len(self.coming())
+        slots = self._world.crowd.share(self._record.instance, free)
         return crowd.Room(slots, None if self._turn is not None else self._world.turns.spare)
 
     def _stand_in_line_again(self) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from heliostat.domain.ids import InstanceId
 
 from .clock import Clock
+from .crowd import Line
 from .environments import Environments
 from .health import Health
 from .layout import Layout
@@ -40,6 +41,8 @@ class World:
     """The queue of starts."""
     coming: Callable[[], int]
     """Workers that are coming up, of all instances whose head is up."""
+    crowd: Line = field(default_factory=Line)
+    """Instances with workers that wait for others to come up."""
     exits: ExitWatch = field(default_factory=ExitWatch)
 
     def now(self) -> float:
