@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 from heliostat.domain.ids import InstanceId
 
-from .actions import Start, Step
-from .facts import Seen
+from .decisions import Seen, Start, Step
 from .limits import WORKER_BYTES, bytes_at_rest
 from .records import InstanceRecord, NodeRecord
 from .turns import Need, memory_words
