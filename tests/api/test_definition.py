@@ -13,6 +13,7 @@ from heliostat.api.definition import merged, patched, spec_of
 from heliostat.api.documents import spec_document
 from heliostat.api.models.bodies import Definition
 from heliostat.domain.errors import InvalidRequest
+from heliostat.domain.spec import Lifetime
 
 DEFAULT = "ray-1.3.1"
 
@@ -48,7 +49,11 @@ amounts = {
     "env": st.dictionaries(st.sampled_from(["A", "B"]), names, max_size=2),
 }
 groups = st.fixed_dictionaries(
-    {"name": st.sampled_from(["a", "b"])}, optional={**amounts, "replicas": st.integers(0, 1000)}
+    {"name": st.sampled_from(["a", "b"])},
+    optional={**amounts, "replicas": st.integers(0, 1000), "idle_timeout_seconds": st.none() | st.integers(1, 600)},
+)
+lengths = st.one_of(
+    st.none(), st.integers(10, 10**6), st.sampled_from(["30m", "1800", "90m", "1.5h", "never", "1d 2h"])
 )
 bodies = st.fixed_dictionaries(
     {"name": names},
@@ -58,6 +63,12 @@ bodies = st.fixed_dictionaries(
         "head": st.fixed_dictionaries({}, optional=amounts),
         "workers": st.lists(groups, max_size=3),
         "labels": st.dictionaries(names, names, max_size=2),
+        "idle_stop_after": lengths,
+        "max_lifetime": lengths,
+        "priority": st.integers(-1000, 1000),
+        "autoscaling": st.fixed_dictionaries(
+            {}, optional={"enabled": st.booleans(), "upscaling": st.sampled_from(["Default", "Conservative"])}
+        ),
         "fault_tolerance": st.none() | st.just({"enabled": True, "redis_url": "redis://h", "redis_password": "p"}),
     },
 )
@@ -98,6 +109,17 @@ def test_a_null_puts_a_field_back_to_its_default() -> None:
     spec = spec_of(Definition.model_validate({"name": "x", "head": {"cpu": 4}, "release": "ray-1.0.0"}), DEFAULT)
     after = patched({"head": None, "release": None}, DEFAULT)(spec)
     assert (after.head.cpu, after.release) == (1, DEFAULT)
+
+
+def test_a_length_of_time_comes_back_as_it_was_written() -> None:
+    body = {"name": "x", "idle_stop_after": "90m", "max_lifetime": 28800}
+    spec = spec_of(Definition.model_validate(body), DEFAULT)
+    assert (spec.lifetime.idle_stop_seconds, spec.lifetime.max_seconds) == (5400, 28800)
+    assert (spec_document(spec)["idle_stop_after"], spec_document(spec)["max_lifetime"]) == ("90m", "28800")
+    assert spec_document(patched({"idle_stop_after": 5400}, DEFAULT)(spec))["idle_stop_after"] == "5400"
+    never = patched({"idle_stop_after": "never", "max_lifetime": None}, DEFAULT)(spec)
+    assert never.lifetime == Lifetime()
+    assert not {"idle_stop_after", "max_lifetime"} & never.spellings.keys()
 
 
 def test_a_secret_does_not_show_in_an_error() -> None:

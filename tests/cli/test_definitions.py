@@ -64,6 +64,22 @@ class TestCreate:
         with pytest.raises(click.UsageError, match="cannot both be given"):
             created(workers=1, groups=[{"name": "w"}])
 
+    def test_bounds_switch_autoscaling_on(self) -> None:
+        found = created(workers=1, bounds={"min_replicas": [(None, 1)], "max_replicas": [(None, 4)]})
+        assert found["autoscaling"] == {"enabled": True}
+        assert found["workers"] == [{"name": "workers", "replicas": 1, "min_replicas": 1, "max_replicas": 4}]
+
+    def test_a_greatest_number_alone_begins_with_none(self) -> None:
+        assert created(bounds={"max_replicas": [(None, 4)]})["workers"] == [
+            {"name": "workers", "replicas": 0, "min_replicas": 0, "max_replicas": 4}
+        ]
+
+    def test_bounds_are_for_the_group_that_they_name(self) -> None:
+        groups = [{"name": "a"}, {"name": "b"}]
+        found = created(groups=groups, bounds={"max_replicas": [("b", 4)]}, plain={"autoscaling": {"enabled": False}})
+        assert found["workers"] == [{"name": "a"}, {"name": "b", "min_replicas": 0, "max_replicas": 4}]
+        assert found["autoscaling"] == {"enabled": False}
+
     def test_a_head_alone(self) -> None:
         assert created() == {"workers": []}
 
@@ -90,6 +106,11 @@ class TestChange:
         with pytest.raises(click.UsageError, match="say which worker group: GROUP=N; there are: a, b"):
             changed(PRESENT, scales=[(None, 5)])
         assert changed({"workers": PRESENT["workers"][:1]}, scales=[(None, 5)])["workers"][0]["replicas"] == 5
+
+    def test_bounds_are_changed_without_switching_autoscaling(self) -> None:
+        found = changed(PRESENT, bounds={"min_replicas": [("a", 0)], "max_replicas": [("a", 9)]})
+        assert set(found) == {"workers"}
+        assert found["workers"][0] == {**PRESENT["workers"][0], "min_replicas": 0, "max_replicas": 9}
 
     def test_an_unknown_group_is_named_with_those_there_are(self) -> None:
         with pytest.raises(click.UsageError, match="no worker group is named 'c'; there are: a, b"):
@@ -118,9 +139,10 @@ class TestChange:
 
 class TestGroupText:
     def test_all_keys(self) -> None:
-        text = r"name=gpu, replicas=2,min=1,max=4,cpu=500m,memory=8Gi,env.A=1,env.LIST=a\,b,params=--num-gpus=1"
+        text = r"name=gpu, replicas=2,min=1,max=4,idle=5m,cpu=500m,memory=8Gi,env.A=1,env.LIST=a\,b,params=--num-gpus=1"
         assert definitions.GroupText().convert(text, None, None) == {
-            "name": "gpu", "replicas": 2, "min_replicas": 1, "max_replicas": 4, "cpu": "500m", "memory": "8Gi",
+            "name": "gpu", "replicas": 2, "min_replicas": 1, "max_replicas": 4, "idle_timeout_seconds": 300,
+            "cpu": "500m", "memory": "8Gi",
             "env": {"A": "1", "LIST": "a,b"}, "ray_start_params": "--num-gpus=1",
         }  # fmt: skip
 

@@ -13,8 +13,10 @@ from heliostat.domain.quantities import (
     MAX_CORES,
     MAX_MEMORY,
     format_cores,
+    format_duration,
     format_memory,
     parse_cores,
+    parse_duration,
     parse_memory,
 )
 
@@ -87,3 +89,22 @@ def test_any_text_is_an_amount_or_a_sentence(text: str) -> None:
             assert parse(text) >= 0
         except ValueError as error:
             assert "write for example" in str(error) or "is more than" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("30m", 1800), ("1h30m", 5400), ("1.5H", 5400), (" 1d 2h ", 93600), ("0.5m", 30)],
+)
+def test_lengths_of_time(text: str, seconds: int) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "30 minutes", "30ms", "s30", "-1m", "1e3", "0.5s", "never", "\u0662m"])
+def test_what_are_no_lengths_of_time(text: str) -> None:
+    with pytest.raises(ValueError, match=r"length of time|whole seconds"):
+        parse_duration(text)
+
+
+@given(st.integers(0, 10**9))
+def test_a_length_of_time_is_written_as_it_can_be_read(seconds: int) -> None:
+    assert parse_duration(format_duration(seconds)) == seconds

@@ -20,7 +20,7 @@ from heliostat.domain.ids import (
 )
 from heliostat.domain.quantities import GIB, format_memory, parse_memory
 from heliostat.domain.secret import Secret
-from heliostat.domain.spec import Autoscaling, ClusterSpec, FaultTolerance, runs_differently
+from heliostat.domain.spec import Autoscaling, ClusterSpec, FaultTolerance, Lifetime, runs_differently
 
 from .samples import SHAPE, SPEC
 
@@ -57,6 +57,8 @@ RESTARTS: dict[str, Change] = {
     "fault tolerance": lambda spec: replace(spec, fault_tolerance=FaultTolerance(True, "redis://a")),
     "network": lambda spec: replace(spec, network_service="net"),
     "volumes": lambda spec: replace(spec, volumes=("vol-1",)),
+    "lifetime": lambda spec: replace(spec, lifetime=Lifetime(600)),
+    "priority": lambda spec: replace(spec, priority=5),
 }
 COSMETIC: dict[str, Change] = {
     "nothing": lambda spec: spec,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from heliostat.domain.engine import Endpoints, NodeObservation, NodeState, Progress, Step
+from heliostat.domain.engine import Endpoints, NodeObservation, NodeState, Progress, Step, Upscaling
 from heliostat.domain.ids import (
     ClusterId,
     JobId,
@@ -34,7 +34,7 @@ from heliostat.domain.jobs import (
 from heliostat.domain.ray_jobs import Cause, NameCount, RayStatus, WorkSummary
 from heliostat.domain.records import Cluster, Event, Instance, Workspace
 from heliostat.domain.secret import Secret
-from heliostat.domain.spec import Autoscaling, ClusterSpec, FaultTolerance, NodeShape, WorkerGroup
+from heliostat.domain.spec import Autoscaling, ClusterSpec, FaultTolerance, Lifetime, NodeShape, WorkerGroup
 from heliostat.domain.states import State, Wanted
 from heliostat.store import Store
 
@@ -60,10 +60,12 @@ def a_spec(name: str = "sample") -> ClusterSpec:
         head=head,
         workers=(
             WorkerGroup("plain", NodeShape("root_queue", Decimal(1), 1 << 30)),
-            WorkerGroup("large", replace(head, env={"TOKEN": "worker-env"}), 3, 0, 9, "GPU"),
+            WorkerGroup("large", replace(head, env={"TOKEN": "worker-env"}), 3, 0, 9, "GPU", 45),
         ),
         description="ein Beispiel \N{SUN BEHIND CLOUD}",
-        autoscaling=Autoscaling(True, 90),
+        autoscaling=Autoscaling(True, 90, Upscaling.CONSERVATIVE),
+        lifetime=Lifetime(600, 3600),
+        priority=7,
         fault_tolerance=FaultTolerance(True, "redis://cache:6379", "ray", Secret("redis-password")),
         network_service="net-1",
         volumes=("vol-1", "vol-2"),

@@ -8,14 +8,25 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from heliostat.domain.engine import Upscaling
 from heliostat.domain.errors import InvalidRequest
-from heliostat.domain.quantities import format_cores, format_memory, parse_cores, parse_memory
+from heliostat.domain.quantities import (
+    format_cores,
+    format_duration,
+    format_memory,
+    parse_cores,
+    parse_duration,
+    parse_memory,
+)
 from heliostat.domain.secret import Secret
-from heliostat.domain.spec import Autoscaling, ClusterSpec, FaultTolerance, NodeShape, WorkerGroup
+from heliostat.domain.spec import Autoscaling, ClusterSpec, FaultTolerance, Lifetime, NodeShape, WorkerGroup
 
 from .documents import spec_document
 from .models.bodies import Definition, Shape, Unnamed
 from .problems import of_validation
+
+OWN_SPELLINGS = (".cpu", ".memory", "idle_stop_after", "max_lifetime")
+"""Ends of the paths whose spelling a definition says itself."""
 
 
 def spec_of(body: Definition, default_release: str) -> ClusterSpec:
@@ -28,6 +39,9 @@ def unnamed_spec_of(body: Unnamed, default_release: str, name: str = "") -> Clus
     spellings = _spellings(body.head, "head")
     for index, group in enumerate(body.workers):
         spellings |= _spellings(group, f"workers[{index}]")
+    for path, text in _lifetimes(body).items():
+        if text is not None and text != format_duration(parse_duration(text)):
+            spellings[path] = text
     return ClusterSpec(
         name=name,
         description=body.description,
@@ -41,10 +55,15 @@ def unnamed_spec_of(body: Unnamed, default_release: str, name: str = "") -> Clus
                 min_replicas=group.min_replicas,
                 max_replicas=group.max_replicas,
                 type=group.type,
+                idle_timeout_seconds=group.idle_timeout_seconds,
             )
             for group in body.workers
         ),
-        autoscaling=Autoscaling(body.autoscaling.enabled, body.autoscaling.idle_timeout_seconds),
+        autoscaling=Autoscaling(
+            body.autoscaling.enabled, body.autoscaling.idle_timeout_seconds, Upscaling(body.autoscaling.upscaling)
+        ),
+        lifetime=Lifetime(*(None if text is None else parse_duration(text) for text in _lifetimes(body).values())),
+        priority=body.priority,
         fault_tolerance=_fault_tolerance(body),
         network_service=body.network_service,
         volumes=tuple(body.volumes),
@@ -68,7 +87,7 @@ def patched(patch: Any, default_release: str) -> Callable[[ClusterSpec], Cluster
         except ValidationError as error:
             raise of_validation(error.errors(include_url=False, include_context=False)) from None
         after = spec_of(body, default_release)
-        kept = {path: text for path, text in before.spellings.items() if not path.endswith((".cpu", ".memory"))}
+        kept = {path: text for path, text in before.spellings.items() if not path.endswith(OWN_SPELLINGS)}
         return replace(
             after,
             extras=before.extras,
@@ -90,6 +109,11 @@ def merged(target: Any, patch: Any) -> Any:
         else:
             result[key] = merged(result.get(key), value)
     return result
+
+
+def _lifetimes(body: Unnamed) -> dict[str, str | None]:
+    """In the order of :class:`Lifetime`."""
+    return {"idle_stop_after": body.idle_stop_after, "max_lifetime": body.max_lifetime}
 
 
 def _fault_tolerance(body: Unnamed) -> FaultTolerance | None:

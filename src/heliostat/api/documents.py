@@ -12,7 +12,14 @@ import orjson
 
 from heliostat.domain.engine import NodeObservation, NodeState, Progress, Step
 from heliostat.domain.ids import ClusterId
-from heliostat.domain.quantities import format_cores, format_memory, parse_cores, parse_memory
+from heliostat.domain.quantities import (
+    format_cores,
+    format_duration,
+    format_memory,
+    parse_cores,
+    parse_duration,
+    parse_memory,
+)
 from heliostat.domain.records import (
     Amount,
     Cluster,
@@ -165,6 +172,7 @@ def spec_document(spec: ClusterSpec) -> Document:
                 "min_replicas": group.min_replicas,
                 "max_replicas": group.max_replicas,
                 "type": group.type,
+                "idle_timeout_seconds": group.idle_timeout_seconds,
                 **_shape(spec, group.shape, f"workers[{index}]"),
             }
             for index, group in enumerate(spec.workers)
@@ -172,7 +180,11 @@ def spec_document(spec: ClusterSpec) -> Document:
         "autoscaling": {
             "enabled": spec.autoscaling.enabled,
             "idle_timeout_seconds": spec.autoscaling.idle_timeout_seconds,
+            "upscaling": spec.autoscaling.upscaling,
         },
+        "idle_stop_after": _length(spec, "idle_stop_after", spec.lifetime.idle_stop_seconds),
+        "max_lifetime": _length(spec, "max_lifetime", spec.lifetime.max_seconds),
+        "priority": spec.priority,
         "fault_tolerance": tolerance
         and {
             "enabled": tolerance.enabled,
@@ -205,6 +217,10 @@ def _shape(spec: ClusterSpec, shape: NodeShape, path: str) -> Document:
         "ray_start_params": shape.ray_start_params,
         "release": shape.release,
     }
+
+
+def _length(spec: ClusterSpec, path: str, seconds: int | None) -> str | None:
+    return None if seconds is None else spec.spelled(path, seconds, parse_duration, format_duration)
 
 
 def _goes_on(row: Progress) -> bool:

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import click
+
+from .durations import Duration
 
 Fields = dict[str, Any]
 """A definition or a change as JSON, in the native API's words."""
 
 GROUP_FIELDS = {
     "name": str, "replicas": int, "min_replicas": int, "max_replicas": int, "type": str, "cpu": str, "memory": str,
-    "gpu": str, "queue": str, "ray_start_params": str, "release": str,
+    "gpu": str, "queue": str, "ray_start_params": str, "release": str, "idle_timeout_seconds": timedelta,
 }  # fmt: skip
 SHAPE = ("cpu", "memory", "gpu", "queue", "env", "ray_start_params")
 """What a definition may say at its top for every node, as the SDK's ``create`` does."""
-SHORT = {"min": "min_replicas", "max": "max_replicas", "params": "ray_start_params"}
+SHORT = {"idle": "idle_timeout_seconds", "min": "min_replicas", "max": "max_replicas", "params": "ray_start_params"}
+
+
+Bounds = Mapping[str, Sequence[tuple[str | None, int]]]
+"""``min_replicas`` and ``max_replicas``, each for named groups or for the only one."""
+NO_BOUNDS: Bounds = {}
 
 
 class Pair(click.ParamType[tuple[str, str]]):
@@ -75,6 +83,8 @@ class GroupText(click.ParamType[Fields]):
         return group
 
     def _value(self, key: str, text: str, param: click.Parameter | None, ctx: click.Context | None) -> str | int:
+        if GROUP_FIELDS[key] is timedelta:
+            return round(Duration().convert(text, param, ctx).total_seconds())
         if GROUP_FIELDS[key] is not int:
             return text
         if not text.isdecimal():
@@ -128,9 +138,11 @@ def creation(
     shape: Mapping[str, Any],
     head: Mapping[str, Any],
     plain: Mapping[str, Any],
+    bounds: Bounds = NO_BOUNDS,
 ) -> Fields:
     """The fields of a create. Options win over the file; ``shape`` (cpu, memory, ...) is for every node that the
-    command line or the file does not say it for, ``head`` for the head alone. Empty values count as not given."""
+    command line or the file does not say it for, ``head`` for the head alone. Empty values count as not given; ``bounds``
+    switch autoscaling on, unless it is said otherwise."""
     fields = copy.deepcopy(file)
     fields.update(_given(plain))
     default = {key: fields.pop(key) for key in SHAPE if key in fields}
@@ -142,6 +154,10 @@ def creation(
         listed = _sized(listed, workers)
     for group in groups:
         listed = _with_group(listed, group, merge=False)
+    if any(bounds.values()):
+        listed = _bounded(listed or [{"name": "workers", "replicas": _least(bounds)}], bounds)
+        listed = [{"min_replicas": 0} | row if row.get("max_replicas") is not None else row for row in listed]
+        fields.setdefault("autoscaling", {"enabled": True})
     typed = {group["name"] for group in groups}
     whole = _overlaid(default, shape)
     fields["workers"] = [
@@ -162,6 +178,7 @@ def change(
     shape: Mapping[str, Any],
     head: Mapping[str, Any],
     plain: Mapping[str, Any],
+    bounds: Bounds = NO_BOUNDS,
 ) -> Fields:
     """The fields of an update of a cluster whose stored definition is ``present``; only what is to change."""
     fields = copy.deepcopy(file)
@@ -173,6 +190,7 @@ def change(
         _group(workers, name)["replicas"] = count
     for group in groups:
         workers = _with_group(workers, group, merge=True)
+    workers = _bounded(workers, bounds)
     for name in removed:
         workers.remove(_group(workers, name))
     if shape or head:
@@ -182,6 +200,19 @@ def change(
     if workers != before:
         fields["workers"] = workers
     return fields
+
+
+def _bounded(workers: list[Fields], bounds: Bounds) -> list[Fields]:
+    """The groups with least and greatest numbers."""
+    workers = [dict(row) for row in workers]
+    for key, rows in bounds.items():
+        for name, count in rows:
+            _group(workers, name)[key] = count
+    return workers
+
+
+def _least(bounds: Bounds) -> int:
+    return max((count for _, count in bounds.get("min_replicas", ())), default=0)
 
 
 def _given(values: Mapping[str, Any]) -> Fields:

@@ -49,6 +49,21 @@ def age(since: datetime | None, now: datetime) -> str:
     return f"{total // 86400}d"
 
 
+class Lifetime(click.ParamType[str]):
+    """A length of time that the server keeps as it was typed, or ``never``."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value).strip().lower()
+        if text != "never":
+            try:
+                parse(text)
+            except ValueError as error:
+                self.fail(f"{error}, or never", param, ctx)
+        return text
+
+
 class Duration(click.ParamType[timedelta]):
     """A command line's length of time."""
 

@@ -18,10 +18,13 @@ from .options import chosen, parts
 CAUSES = ("user-error", "out-of-memory", "infrastructure")
 """Why an attempt can fail, as ``--retry-on`` takes it."""
 CLUSTER_OPTIONS = (
-    "release", "cpu", "memory", "gpu", "queue", "ray_start_params", "head_cpu", "head_memory", "groups", "autoscale",
-    "idle_timeout", "volumes",
+    "release", "cpu", "memory", "gpu", "queue", "ray_start_params", "head_cpu", "head_memory", "groups", "low", "high",
+    "autoscale", "idle_timeout", "upscaling", "idle_stop_after", "max_lifetime", "priority", "volumes",
 )  # fmt: skip
 """Those of ``cluster create`` that a job's own cluster takes; the variables are those of the job, not of the nodes."""
+
+FLAGS = {"groups": "--worker-group", "volumes": "--volume", "low": "--min", "high": "--max"}
+"""Where a flag is not called like its parameter."""
 
 
 class Amount(click.ParamType[tuple[str, float]]):
@@ -102,7 +105,7 @@ def place(options: Mapping[str, Any]) -> dict[str, Any]:
     if options["cluster"] is not None:
         extra = [name for name, value in shape.items() if value not in (None, ())]
         if extra:
-            flag = {"groups": "--worker-group", "volumes": "--volume"}.get(extra[0], f"--{extra[0].replace('_', '-')}")
+            flag = FLAGS.get(extra[0], f"--{extra[0].replace('_', '-')}")
             raise click.UsageError(f"{flag} is for a cluster made for the job; with --cluster there is none")
         return {"cluster": options["cluster"]}
     file = definitions.read(options["cluster_file"]) if options["cluster_file"] else {}

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from . import completion, definitions
-from .durations import Duration
+from .durations import Duration, Lifetime
 
 
 def waiting(function: Callable[..., Any]) -> Callable[..., Any]:  # click's own types
@@ -22,6 +22,7 @@ def waiting(function: Callable[..., Any]) -> Callable[..., Any]:  # click's own 
     )
 
 
+UPSCALING = ("Default", "Conservative", "Aggressive")
 SHAPE = {
     "release": click.option("--release", metavar="NAME", shell_complete=completion.release_names,
                             help="Ray and Python version, e.g. ray-1.3.1 or 2.60.0."),
@@ -36,12 +37,24 @@ SHAPE = {
     "head_cpu": click.option("--head-cpu", metavar="CORES", help="Cores of the head, if other."),
     "head_memory": click.option("--head-memory", metavar="SIZE", help="Memory of the head, if other."),
     "groups": click.option("--worker-group", "groups", type=definitions.GroupText(), multiple=True,
-                           help="A group of workers; repeatable. Keys: name, replicas, min, max, cpu, memory, gpu, queue, "
-                                "type, release, params, env.KEY."),
+                           help="A group of workers; repeatable. Keys: name, replicas, min, max, idle, cpu, memory, gpu, "
+                                "queue, type, release, params, env.KEY."),
+    "low": click.option("--min", "low", type=definitions.Scale(), multiple=True,
+                        help="Autoscaling: least number of workers (of a group); repeatable."),
+    "high": click.option("--max", "high", type=definitions.Scale(), multiple=True,
+                         help="Autoscaling: greatest number of workers (of a group); repeatable."),
     "autoscale": click.option("--autoscale/--no-autoscale", default=None,
                               help="Add and remove workers between min and max."),
     "idle_timeout": click.option("--idle-timeout", type=Duration(), metavar="TIME",
                                  help="Autoscaling: how long a worker must be idle."),
+    "upscaling": click.option("--upscaling", type=click.Choice(UPSCALING, case_sensitive=False),
+                              help="Autoscaling: how eagerly workers are added."),
+    "idle_stop_after": click.option("--idle-stop-after", type=Lifetime(), metavar="TIME",
+                                    help="Stop the cluster when nothing has gone on on it for so long, e.g. 30m; or never."),
+    "max_lifetime": click.option("--max-lifetime", type=Lifetime(), metavar="TIME",
+                                 help="Stop the cluster so long after its start, e.g. 8h; or never."),
+    "priority": click.option("--priority", type=click.IntRange(-1000, 1000), metavar="N",
+                             help="Of the starts that wait for a queue, those with more go first (0)."),
     "volumes": click.option("--volume", "volumes", metavar="ID", multiple=True, help="Volume to attach; repeatable."),
     "description": click.option("--description", metavar="TEXT", help="For people."),
     "file": click.option("-f", "--file", metavar="FILE",
@@ -66,11 +79,13 @@ def chosen(names: Iterable[str]) -> Callable[[Callable[..., Any]], Callable[...,
     return decorate
 
 
-def parts(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def parts(options: dict[str, Any]) -> dict[str, Any]:
     """The values of :func:`shape_options` as the parts that :mod:`heliostat.cli.definitions` takes."""
     scaling: dict[str, Any] = {}
-    if options["autoscale"] is not None or options["idle_timeout"] is not None:
+    if any(options[name] is not None for name in ("autoscale", "idle_timeout", "upscaling")):
         scaling["enabled"] = options["autoscale"] is not False
+    if options["upscaling"] is not None:
+        scaling["upscaling"] = options["upscaling"]
     if options["idle_timeout"] is not None:
         scaling["idle_timeout_seconds"] = round(options["idle_timeout"].total_seconds())
     shape = {key: options[key] for key in ("cpu", "memory", "gpu", "queue", "ray_start_params")}
@@ -82,5 +97,9 @@ def parts(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
             "description": options["description"],
             "volumes": list(options["volumes"]),
             "autoscaling": scaling,
+            "idle_stop_after": options["idle_stop_after"],
+            "max_lifetime": options["max_lifetime"],
+            "priority": options["priority"],
         },
+        "bounds": {"min_replicas": options["low"], "max_replicas": options["high"]},
     }

@@ -48,12 +48,17 @@ class WorkerGroup:
     env: Mapping[str, str] | None = None
     ray_start_params: str | None = None
     release: str | None = None
+    idle_timeout_seconds: int | None = None
+    """The group's own idle time with autoscaling."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Autoscaling:
     enabled: bool = True
     idle_timeout_seconds: int | None = None
+    """How long a worker must be idle before it goes."""
+    upscaling: str | None = None
+    """``Default``, ``Conservative`` or ``Aggressive``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +79,12 @@ class DefinitionFields(TypedDict, total=False):
     """Name (``ray-1.3.1``), display text or Ray version (``2.60.0``) of a release."""
     head: Head | Document
     autoscaling: Autoscaling | Document | bool
+    idle_stop_after: int | str | None
+    """It is stopped when nothing has gone on on it for so many seconds, or for ``"30m"``; None or ``"never"``: it is not."""
+    max_lifetime: int | str | None
+    """It is stopped when this long has passed since its start, likewise."""
+    priority: int
+    """Of the starts that wait for a queue, those with more go first; -1000 to 1000."""
     fault_tolerance: FaultTolerance | Document | None
     network_service: str | None
     volumes: Sequence[str]

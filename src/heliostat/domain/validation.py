@@ -84,8 +84,8 @@ def _autoscaling(spec: ClusterSpec) -> Iterator[InvalidSpec]:
 
 def _lifetime(spec: ClusterSpec) -> Iterator[InvalidSpec]:
     for path, seconds in (
-        ("lifetime.idle_stop_seconds", spec.lifetime.idle_stop_seconds),
-        ("lifetime.max_seconds", spec.lifetime.max_seconds),
+        ("idle_stop_after", spec.lifetime.idle_stop_seconds),
+        ("max_lifetime", spec.lifetime.max_seconds),
     ):
         if seconds is not None and not MIN_LIFETIME <= seconds <= 365 * 86400:
             yield InvalidSpec(path, f"must be between {MIN_LIFETIME} seconds and 365 days")

@@ -44,6 +44,7 @@ class WorkerGroupListed(ShapeListed):
     min_replicas: int | None
     max_replicas: int | None
     type: str
+    idle_timeout_seconds: int | None
 
 
 class WorkerGroupAnswer(WorkerGroupListed):
@@ -54,6 +55,7 @@ class WorkerGroupAnswer(WorkerGroupListed):
 class AutoscalingAnswer(Answer):
     enabled: bool
     idle_timeout_seconds: int | None
+    upscaling: Literal["Default", "Conservative", "Aggressive"]
 
 
 class FaultToleranceAnswer(Answer):
@@ -71,6 +73,9 @@ class SpecListed(Answer):
     head: ShapeListed
     workers: list[WorkerGroupListed]
     autoscaling: AutoscalingAnswer
+    idle_stop_after: str | None = Field(examples=["30m"])
+    max_lifetime: str | None = Field(examples=["8h"])
+    priority: int
     network_service: str | None
     volumes: list[str]
     labels: dict[str, str]
@@ -84,6 +89,9 @@ class UnnamedSpecAnswer(Answer):
     head: ShapeAnswer
     workers: list[WorkerGroupAnswer]
     autoscaling: AutoscalingAnswer
+    idle_stop_after: str | None = Field(examples=["30m"])
+    max_lifetime: str | None = Field(examples=["8h"])
+    priority: int
     fault_tolerance: FaultToleranceAnswer | None
     network_service: str | None
     volumes: list[str]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
-from heliostat.domain.quantities import parse_cores, parse_memory
+from heliostat.domain.quantities import parse_cores, parse_duration, parse_memory
 
 
 class Body(BaseModel):
@@ -76,3 +76,28 @@ Memory = Annotated[
         r"^[0-9]{1,5}(\.[0-9]{1,3})?(Ti|TiB|Gi|GiB|GB|G|Mi|MiB|MB|M)?$",
     ),
 ]  # fmt: skip
+
+
+def _length(value: Any) -> str | None:
+    """Reads a length of time given as whole seconds, as text or as ``never`` (``Any``: it is JSON)."""
+    return None if value is None or value == "never" else _amount(parse_duration)(value)
+
+
+Duration = Annotated[
+    str | None,
+    BeforeValidator(_length),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 10},
+                {
+                    "type": "string",
+                    "pattern": r"^(never|[1-9][0-9]{1,6}|[1-9][0-9]{0,2}d|([1-9][0-9]{0,2}h)?[1-9][0-9]?m)$",
+                },
+                {"type": "null"},
+            ],
+            "description": "A length of time: seconds, or text such as `30m` and `1h30m`; null or `never` for none.",
+            "examples": ["30m", "8h", 3600],
+        }
+    ),
+]

@@ -8,9 +8,10 @@ from pydantic import ConfigDict, Field, SecretStr
 
 from heliostat.domain.validation import MAX_DESCRIPTION, MAX_GROUPS, MAX_REPLICAS
 
-from .base import Body, Cores, Memory, Text
+from .base import Body, Cores, Duration, Memory, Text
 
 Replicas = Annotated[int, Field(ge=0, le=MAX_REPLICAS)]
+IdleSeconds = Annotated[int, Field(ge=1, le=7 * 86400)]
 
 
 class Shape(Body):
@@ -47,12 +48,19 @@ class WorkerGroup(Shape):
     min_replicas: Replicas | None = Field(default=None, description="Least number; needed with autoscaling.")
     max_replicas: Replicas | None = Field(default=None, description="Greatest number; needed with autoscaling.")
     type: Literal["CPU", "GPU"] = "CPU"
+    idle_timeout_seconds: IdleSeconds | None = Field(
+        default=None, description="The group's own idle time with autoscaling; the cluster's when left out."
+    )
 
 
 class Autoscaling(Body):
     enabled: bool = False
-    idle_timeout_seconds: Annotated[int, Field(ge=1, le=7 * 86400)] | None = Field(
+    idle_timeout_seconds: IdleSeconds | None = Field(
         default=None, description="How long a worker must be idle before it goes; 60 when left out."
+    )
+    upscaling: Literal["Default", "Conservative", "Aggressive"] = Field(
+        default="Default",
+        description="How eagerly workers are asked for; `Conservative`: at most as many at once as there are.",
     )
 
 
@@ -79,6 +87,15 @@ class Unnamed(Body):
     head: Head = Field(default_factory=Head)
     workers: list[WorkerGroup] = Field(default_factory=list, max_length=MAX_GROUPS)
     autoscaling: Autoscaling = Field(default_factory=Autoscaling)
+    idle_stop_after: Duration = Field(
+        default=None, description="It is stopped when nothing has gone on on it for this long; never when left out."
+    )
+    max_lifetime: Duration = Field(
+        default=None, description="It is stopped when this long has passed since its start; never when left out."
+    )
+    priority: int = Field(
+        default=0, ge=-1000, le=1000, description="Of the starts that wait for a queue, those with more go first."
+    )
     fault_tolerance: FaultTolerance | None = None
     network_service: Text | None = None
     volumes: list[Text] = Field(default_factory=list, description="Ids of volumes that the operator has configured.")

@@ -43,7 +43,7 @@ def command() -> None:
         heliostat cluster create demo --workers 2
         heliostat cluster create training --workers 4 --cpu 2 --memory 4Gi --release 2.60.0 --env EPOCHS=10
         heliostat cluster create mixed --worker-group name=small,replicas=2 --worker-group name=big,cpu=4,memory=8Gi
-        heliostat cluster create elastic --autoscale --worker-group name=w,replicas=1,min=1,max=4
+        heliostat cluster create elastic --workers 1 --min 1 --max 4 --idle-stop-after 30m --max-lifetime 8h
         heliostat cluster create later -f cluster.yaml --no-start
         heliostat cluster create ci --workers 1 --timeout 5m -o json
     """,

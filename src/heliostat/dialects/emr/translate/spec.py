@@ -253,7 +253,8 @@ def _with_head(spec: ClusterSpec, wish: HeadWish) -> ClusterSpec:
             raise EmrError("InvalidParameter", "stands for a stored password, and none is stored", path=_PASSWORD)
         tolerance = replace(tolerance, redis_password=stored)
     changed = replace(
-        spec, head=wish.node.shape(), autoscaling=wish.autoscaling, fault_tolerance=tolerance,
+        spec, head=wish.node.shape(), fault_tolerance=tolerance,
+        autoscaling=replace(wish.autoscaling, upscaling=spec.autoscaling.upscaling),
         spellings=_without(spec.spellings, "head.") | wish.node.spellings("head"),
     )  # fmt: skip
     return _with_extras(changed, HEAD_ENV, {HEAD_ENV: _unusual_env(wish.node)})
@@ -266,6 +267,7 @@ def _with_workers(spec: ClusterSpec, wishes: Sequence[GroupWish]) -> ClusterSpec
     taken = {wish.name for wish in wishes if wish.name is not None}
     spellings = _without(spec.spellings, "workers[")
     extras: dict[str, str] = {}
+    idle = {group.name: group.idle_timeout_seconds for group in spec.workers}
     groups = []
     for index, wish in enumerate(wishes):
         name = wish.name or _free_name(index + 1, taken)
@@ -279,6 +281,7 @@ def _with_workers(spec: ClusterSpec, wishes: Sequence[GroupWish]) -> ClusterSpec
                 min_replicas=wish.min_replicas,
                 max_replicas=wish.max_replicas,
                 type=wish.type or ("GPU" if wish.node.gpu else "CPU"),
+                idle_timeout_seconds=idle.get(name),
             )
         )
         spellings |= wish.node.spellings(f"workers[{index}]")
