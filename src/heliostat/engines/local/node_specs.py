@@ -66,6 +66,12 @@ def group_of(plan: InstancePlan, node: NodeRecord) -> GroupPlan:
     return next(group for group in plan.workers if group.name == node.group)
 
 
+def head_type(plan: InstancePlan) -> str:
+    """What Ray knows the head's group by; it must not share it with any other, which a user's group may be called."""
+    taken = any(group.name == plan.head.name for group in plan.workers)
+    return f"{plan.head.name}.head" if taken else plan.head.name
+
+
 def node_spec(
     plan: InstancePlan, node: NodeRecord, head: NodeRecord, folder: Path, temps: Path, base: Mapping[str, str]
 ) -> NodeSpec:
@@ -86,7 +92,7 @@ def node_spec(
         instance=plan.instance,
         node=node.node,
         kind=node.kind,
-        group=group.name,
+        group=head_type(plan) if node.kind == "head" else group.name,
         directory=str(folder / NODES / node.directory),
         temp_dir=str(temp),
         gcs_port=ports.pop("gcs_port"),

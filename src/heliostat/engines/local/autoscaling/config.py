@@ -18,7 +18,7 @@ from heliostat.domain.ids import InstanceId
 from heliostat_node.protocol import replace_json
 
 from ..layout import AUTOSCALING_FILE, AUTOSCALING_SECRET_FILE, Layout
-from ..node_specs import whole_cores
+from ..node_specs import head_type, whole_cores
 
 PROVIDER = "heliostat_node.provider.HeliostatNodeProvider"
 
@@ -58,12 +58,6 @@ def offered(group: GroupPlan) -> dict[str, int]:
         "memory": params.get("memory", group.memory_bytes),
         **resources,
     }
-
-
-def head_type(plan: InstancePlan) -> str:
-    """The head's name among the groups, which it must not share with any."""
-    taken = any(group.name == plan.head.name for group in plan.workers)
-    return f"{plan.head.name}.head" if taken else plan.head.name
 
 
 def greatest(group: GroupPlan) -> int:
