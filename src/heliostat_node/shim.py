@@ -46,6 +46,14 @@ class NodeFailed(Exception):
     """The node cannot start or go on. The message is a sentence for the user."""
 
 
+class NodeDrained(Exception):
+    """Ray ended the node in order, as it was told to. The message is a sentence, ``death`` Ray's word for the reason."""
+
+    def __init__(self, message: str, death: str) -> None:
+        super().__init__(message)
+        self.death = death
+
+
 def preload() -> None:
     """Import all that a shim needs from Ray."""
     for module in MODULES:
@@ -115,6 +123,9 @@ def _live(spec: NodeSpec, status: Status) -> tuple[str, int]:
         if node is not None:
             watch.stop(node)
         return "The node was stopped.", 0
+    except NodeDrained as end:
+        status.update(death=end.death)
+        return str(end), 0
     except NodeFailed as failure:
         if node is not None:
             watch.mourn(node, str(failure))

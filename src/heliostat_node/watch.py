@@ -12,12 +12,16 @@ from typing import NoReturn
 
 from ray._private import ray_constants
 
+from heliostat_node import gcs
 from heliostat_node.launch import RayNode, death
-from heliostat_node.shim import NodeFailed
+from heliostat_node.shim import NodeDrained, NodeFailed
 from heliostat_node.status import Status
 
 RAYLET = ray_constants.PROCESS_TYPE_RAYLET
 GCS = ray_constants.PROCESS_TYPE_GCS_SERVER
+
+ORDERLY = ("EXPECTED_TERMINATION", "AUTOSCALER_DRAIN_PREEMPTED", "AUTOSCALER_DRAIN_IDLE")
+"""Reasons of the GCS for a death that somebody asked for."""
 
 BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Wait before each further restart of a helper; the last one repeats."""
@@ -32,7 +36,7 @@ log = logging.getLogger("heliostat.watch")
 
 
 def watch(node: RayNode, status: Status) -> NoReturn:
-    """Stay until the node cannot go on: raises NodeFailed with the reason, or what a signal handler raises."""
+    """Stay until the node cannot go on: raises NodeFailed or NodeDrained with the reason, or what a signal handler raises."""
     Watch(node, status).run()
 
 
@@ -79,6 +83,8 @@ class Watch:
         for kind in (RAYLET, GCS):
             process = self._node.process(kind)
             if process is not None and process.returncode is not None:
+                if kind == RAYLET and process.returncode == 0:
+                    self._part()
                 raise NodeFailed(death(kind, process.returncode, self._node.logs))
         now = time.monotonic()
         for kind in self._node.helpers:
@@ -90,6 +96,17 @@ class Watch:
                 log.warning("helper ended: kind=%s status=%s", kind, process and process.returncode)
             elif self._due[kind] <= now:
                 self._restart(kind)
+
+    def _part(self) -> None:
+        """A raylet that ended well was told to; the GCS knows why. Raises NodeDrained then. A head has nowhere to go."""
+        node = self._node
+        if node.spec.kind == "head":
+            return
+        reason, message = gcs.death(
+            node.gcs_address, node.cluster_id.hex(), self._status.current.ray_node_id, node.spec.token_path
+        )
+        if reason in ORDERLY:
+            raise NodeDrained(f"Ray ended the node: {message or reason}", reason)
 
     def _backoff(self, kind: str, now: float) -> float:
         if now - self._started[kind] > CALM_SECONDS:

@@ -7,17 +7,24 @@ Copied as ``bootstrap.py`` beside the real ``protocol.py``. What a node does is 
 ``vanish``  ends before it has written a status
 ``hang``    never becomes registered
 ``slow``    takes a second to become registered
+``busy``    becomes registered, and goes on running when it is drained
 A path      ends at once with a reason if there is a file of that name
 
 What the variable ``SAYS`` holds is part of the reason and of the log.
 
 What a zygote is asked to report to the GCS is appended to a file ``mourned`` beside this one.
 
+What it is asked to resize is appended to a file ``resized``; it fails with the text of a file ``no-resize``, if there is one.
+
+A node that is drained ends in order, with Ray's word for that in its status; so it does by itself, as if its autoscaler had
+drained it, on SIGUSR1. Every request to drain one is appended to a file ``drained`` beside this one.
+
 A file ``no-zygote`` in the environment's folder makes zygotes fail to start.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -28,7 +35,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from heliostat_node.protocol import NodeSpec, NodeStatus, start_ticks
+from heliostat_node.protocol import DRAIN_FILE, NodeSpec, NodeStatus, replace_json, start_ticks
 
 
 def spawn(environment: dict[str, str], own_session: bool) -> None:
@@ -47,6 +54,7 @@ def live(directory: Path) -> None:
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # else the zygote's end would not be seen for as long as nodes live
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGUSR2})
     pid = os.getpid()
     status = {"instance": spec.instance, "node": spec.node, "pid": pid, "start_ticks": start_ticks(pid) or 0}
     NodeStatus(**status).write(directory)
@@ -71,8 +79,24 @@ def live(directory: Path) -> None:
             **status, phase="registered", ray_node_id="f" * 8, registered_at=now, dashboard_ready_at=ready
         ).write(directory)
         _ = listener
-    while True:
-        signal.pause()
+    numbers = {signal.SIGUSR1: "AUTOSCALER_DRAIN_IDLE", signal.SIGUSR2: "AUTOSCALER_DRAIN_PREEMPTED"}
+    number = signal.sigwait(numbers)
+    while number == signal.SIGUSR2 and mode == "busy":
+        number = signal.sigwait(numbers)
+    said = "Ray ended the node: Termination of node that's idle for 61.5 seconds."
+    ended = NodeStatus.read(directory)
+    assert ended is not None
+    dataclasses.replace(ended, phase="exited", exit_reason=said, death=numbers[number], exited_at=time.time()).write(
+        directory
+    )
+
+
+def drain(directory: Path) -> None:
+    """As the zygote's child and Ray's GCS do it together."""
+    status = NodeStatus.read(directory)
+    assert status is not None
+    replace_json(directory / DRAIN_FILE, {"accepted": True, "problem": ""})
+    os.kill(status.pid, signal.SIGUSR2)
 
 
 def run(directory: str) -> None:
@@ -92,6 +116,18 @@ def serve() -> None:
             elif request["op"] == "mourn":
                 with Path(__file__).with_name("mourned").open("a") as mourned:
                     mourned.write(line)
+                answer = {"id": request["id"], "pid": os.getpid()}
+            elif request["op"] == "resize":
+                with Path(__file__).with_name("resized").open("a") as resized:
+                    resized.write(line)
+                refusal = Path(__file__).with_name("no-resize")
+                problem = refusal.read_text() if refusal.exists() else ""
+                Path(request["result"]).write_text(json.dumps({"problem": problem}))
+                answer = {"id": request["id"], "pid": 1 << 30}
+            elif request["op"] == "drain":
+                with Path(__file__).with_name("drained").open("a") as drained:
+                    drained.write(line)
+                drain(Path(request["directory"]))
                 answer = {"id": request["id"], "pid": os.getpid()}
             elif Path(request["directory"]).is_dir():
                 pid = os.fork()

@@ -10,24 +10,20 @@ import pytest
 from heliostat.domain.engine import InstancePlan
 from heliostat.domain.releases import Release
 from heliostat.engines.local import LocalSettings
-from heliostat.engines.local.decisions import (
-    POLL_SECONDS,
+from heliostat.engines.local.actions import (
     Add,
     AwaitTurn,
     EndProcess,
-    Facts,
     Fail,
+    Leave,
     Prepare,
     Replace,
-    Retire,
     Revive,
-    Seen,
     Start,
-    decide,
-    pause,
-    trouble,
 )
-from heliostat.engines.local.plans import merged
+from heliostat.engines.local.decisions import POLL_SECONDS, decide, trouble
+from heliostat.engines.local.facts import Facts, Seen
+from heliostat.engines.local.losses import pause
 from heliostat.engines.local.records import InstanceRecord, NodeRecord
 from heliostat_node.protocol import NodeStatus
 
@@ -228,23 +224,16 @@ class TestScale:
         more = facts(
             (head(), ALIVE), (worker("a"), ALIVE), (waiting(worker("b")), None), (worker("c"), ALIVE), plan=PLAN
         )
-        assert decide(more, RULES).steps == (Retire("b"),)
+        assert decide(more, RULES).steps == (Leave(("b",), "small", "2 wanted"),)
 
     def test_else_the_youngest(self) -> None:
         more = facts(
             (head(), ALIVE), (worker("a"), ALIVE), (worker("b", created_at=NOW - 5), ALIVE), plan=plan(workers=1)
         )
-        assert decide(more, RULES).steps == (Retire("b"),)
+        assert decide(more, RULES).steps == (Leave(("b",), "small", "1 wanted"),)
 
     def test_more_are_added(self) -> None:
         assert decide(facts(*ALL_WELL, plan=plan(workers=5)), RULES).steps == (Add("worker", "small", 3),)
-
-    def test_a_newer_plan_changes_numbers_only(self) -> None:
-        newer = plan(PLAN.instance, workers=7, generation=2)
-        newer = dataclasses.replace(newer, head=dataclasses.replace(newer.head, cpus=64.0))
-        result = merged(PLAN, newer)
-        assert (result.generation, result.workers[0].replicas) == (2, 7)
-        assert result.head == PLAN.head
 
 
 def test_a_failed_instance_only_ends_what_still_runs() -> None:

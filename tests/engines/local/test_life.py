@@ -436,7 +436,7 @@ class TestAdoption:
         for node in before.nodes:
             kill(node)
         monkeypatch.setattr("heliostat.engines.local.nodes.boot_id", lambda: "another")
-        monkeypatch.setattr("heliostat.engines.local.steps.boot_id", lambda: "another")
+        monkeypatch.setattr("heliostat.engines.local.beginnings.boot_id", lambda: "another")
         monkeypatch.setattr("heliostat.engines.local.demolition.boot_id", lambda: "another")
         await lab.open()
         seen = await lab.engine.observe(wanted.instance)

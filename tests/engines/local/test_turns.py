@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from heliostat.domain.ids import new_cluster_id, new_instance_id
 from heliostat.engines.local import crowd, limits
-from heliostat.engines.local.decisions import Retire, Seen, Start
+from heliostat.engines.local.actions import Retire, Start
+from heliostat.engines.local.facts import Seen
 from heliostat.engines.local.limits import HEAD_BYTES, WORKER_BYTES
 from heliostat.engines.local.records import InstanceRecord, NodeRecord
 from heliostat.engines.local.turns import EXPECT_SECONDS, Need, Turn, Turns

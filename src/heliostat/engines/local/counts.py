@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from heliostat.domain.engine import GroupPlan, InstancePlan
 
+from .autoscaling.config import greatest
+from .plans import groups
 from .records import InstanceRecord, Kind, NodeRecord
 
 
@@ -29,20 +31,26 @@ def wanted(plan: InstancePlan, record: InstanceRecord, group: GroupPlan) -> int:
     """How many nodes a worker group shall have. Under the autoscaler a lowered maximum counts at once."""
     if not scaled(plan, record):
         return group.replicas
-    number = record.wanted.get(group.name, group.replicas)
-    return number if group.max_replicas is None else min(number, group.max_replicas)
+    most = group.replicas if plan.scaling is None else greatest(group)
+    return min(record.wanted.get(group.name, group.replicas), most)
 
 
 def held(plan: InstancePlan, record: InstanceRecord) -> frozenset[str]:
     """The places that may not start yet since their group's queue has made no room for them."""
     found: set[str] = set()
-    for kind, group in [("head", plan.head), *(("worker", group) for group in plan.workers)]:
+    for kind, group in groups(plan):
         if group.granted is None:
             continue
         nodes = [node for node in record.nodes if (node.kind, node.group) == (kind, group.name)]
         room = max(0, group.granted - sum(bool(node.launched_at) for node in nodes))
         found.update(node.node for node in [node for node in nodes if not node.launched_at][room:])
     return frozenset(found)
+
+
+def awaited(plan: InstancePlan, record: InstanceRecord) -> list[NodeRecord]:
+    """The nodes that make an instance complete: all but those that go, and those that wait for their queue."""
+    waiting = held(plan, record)
+    return [node for node in record.nodes if not node.leaving and node.node not in waiting]
 
 
 def surplus(
@@ -54,7 +62,3 @@ def surplus(
         return registered(node), bool(node.launched_at), -idle.get(node.node, 0.0), -node.created_at
 
     return sorted(nodes, key=order)[: max(0, number)]
-
-
-def names(nodes: Iterable[NodeRecord]) -> str:
-    return ", ".join(node.node for node in nodes)

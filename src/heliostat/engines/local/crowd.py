@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from heliostat.domain.ids import InstanceId
 
-from .decisions import Seen, Start, Step
+from .actions import Start, Step
+from .facts import Seen
 from .limits import WORKER_BYTES, bytes_at_rest
 from .records import InstanceRecord, NodeRecord
 from .turns import Need, memory_words

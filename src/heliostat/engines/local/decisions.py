@@ -1,140 +1,36 @@
 """What to do next for an instance: facts in, steps out. No I/O, so every case is a table test.
 
-The rules in words:
+The order of things, each rule in a module of its own:
 
-* First the environments, then a turn in the queue of starts, then head and workers at once.
-* A worker that is lost is replaced by a new node: the first at once, further ones in a row after growing pauses.
-* A head that is lost comes back where the release keeps its state on disk (or where it never was up); else the instance
-  has failed. So it has when the head cannot be brought back in a few tries while the workers still wait for it.
-* Before the instance was up once, a node that keeps dying, or the deadline, ends the start: it would not get better.
-  Afterwards a group that keeps dying is trouble, not failure: what runs on the other nodes goes on.
-* A surplus node goes: one that is not running yet before one that runs, the youngest first.
+* What is gone is acted upon first (:mod:`.losses`); a start that takes too long is given up.
+* Then there are as many places as are wanted, and no more: a surplus worker finishes what it runs and goes.
+* Then old nodes are renewed (:mod:`.renewal`).
+* Places are filled: first the environments, then a turn in the queue of starts, then head and workers at once, as far as
+  the queues that the groups are charged to have made room (:func:`.counts.held`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from heliostat.domain.engine import InstancePlan
-from heliostat_node.features import features
-from heliostat_node.protocol import NodeStatus
-
-from .plans import group_key, groups
-from .records import InstanceRecord, Kind, NodeRecord
+from .actions import Add, AwaitTurn, Drain, EndProcess, Fail, Leave, Prepare, Retire, Start, Step
+from .counts import awaited, held, places, scaled, surplus, wanted
+from .facts import Facts
+from .losses import lost
+from .plans import group_key
+from .records import NodeRecord
+from .renewal import RENEWED, renew, stays_behind
 from .settings import LocalSettings
 
 POLL_SECONDS = 0.05
 """Between two looks at status files while something is starting."""
 CLIENT_SECONDS = 60.0
 """For so long after a head's start its client server is looked for often; later the looks at its health find it."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One node's process, as it is now."""
-
-    alive: bool
-    status: NodeStatus | None = None
-
-    @property
-    def registered(self) -> bool:
-        return self.alive and self.status is not None and self.status.phase == "registered"
-
-    @property
-    def jobs_ready(self) -> bool:
-        return self.registered and self.status is not None and self.status.dashboard_ready_at > 0
-
-    @property
-    def client_ready(self) -> bool:
-        """Nothing waits for it: it is offered once it is there."""
-        return self.registered and self.status is not None and self.status.client_ready_at > 0
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Everything that a decision depends on. Times are Unix seconds."""
-
-    plan: InstancePlan
-    record: InstanceRecord
-    seen: Mapping[str, Seen]
-    """By node name, of every node that was launched."""
-    environment_ready: bool
-    environment_failure: str
-    turn: bool
-    """The instance has its turn in the queue of starts."""
-    now: float
-
-
-@dataclass(frozen=True)
-class Prepare:
-    """Build the environments."""
-
-
-@dataclass(frozen=True)
-class AwaitTurn:
-    """Wait in the queue of starts."""
-
-
-@dataclass(frozen=True)
-class Add:
-    """A new place for a node of a group."""
-
-    kind: Kind
-    group: str
-    count: int
-
-
-@dataclass(frozen=True)
-class Start:
-    """Start the process of a node."""
-
-    node: str
-
-
-@dataclass(frozen=True)
-class Replace:
-    """A worker is lost: end what is left of it; a new node takes its place."""
-
-    node: str
-    reason: str
-    message: str
-    not_before: float
-
-
-@dataclass(frozen=True)
-class Revive:
-    """A head is lost: end what is left of it and start it again, with the same ports and state."""
-
-    node: str
-    reason: str
-    message: str
-    not_before: float
-
-
-@dataclass(frozen=True)
-class Retire:
-    """One node less is wanted: stop this one."""
-
-    node: str
-
-
-@dataclass(frozen=True)
-class Fail:
-    """Give up: note the cause (with the node's log), end all processes."""
-
-    message: str
-    node: str | None = None
-
-
-@dataclass(frozen=True)
-class EndProcess:
-    """The instance has failed, and this node still runs."""
-
-    node: str
-
-
-Step = Prepare | AwaitTurn | Add | Start | Replace | Revive | Retire | Fail | EndProcess
+DRAIN_RETRY_SECONDS = 3.0
+"""Between two requests to drain a node while Ray does not take them."""
+ANSWER_SECONDS = 1.0
+"""So long the answer to such a request is looked for often."""
 
 
 @dataclass(frozen=True)
@@ -148,12 +44,12 @@ def decide(facts: Facts, rules: LocalSettings) -> Decision:
     """The next steps. They are performed in order, then the facts are gathered anew."""
     record = facts.record
     if record.failure:
-        running = (EndProcess(node.node) for node in record.nodes if _seen(facts, node).alive)
+        running = (EndProcess(node.node) for node in record.nodes if facts.see(node).alive)
         return Decision(tuple(running))
     steps: list[Step] = []
     for node in record.nodes:
-        if node.launched_at and not _seen(facts, node).alive:
-            step = _lost(facts, node, rules)
+        if node.launched_at and not facts.see(node).alive:
+            step = lost(facts, node, rules)
             if isinstance(step, Fail):
                 return Decision((step,))
             steps.append(step)
@@ -162,10 +58,13 @@ def decide(facts: Facts, rules: LocalSettings) -> Decision:
     late = _deadline(facts, rules)
     if late is not None:
         return Decision((late,))
-    steps += _scale(facts)
+    steps += [*_scale(facts), *_leave(facts, rules)]
     if steps:
         return Decision(tuple(steps), again=0.0)
-    due = [node for node in record.nodes if not node.launched_at and not _wait(facts, node, rules)]
+    newer = renew(facts)
+    if newer is not None:
+        return Decision((newer,), _again(facts, rules) if isinstance(newer, Prepare) else 0.0)
+    due = _due(facts, rules)
     if due:
         begun = _starts(facts, due)
         starting = any(isinstance(step, Start) for step in begun)
@@ -173,74 +72,12 @@ def decide(facts: Facts, rules: LocalSettings) -> Decision:
     return Decision((), _again(facts, rules))
 
 
-def node_key(node: NodeRecord) -> str:
-    """The key of the group that a node belongs to."""
-    return group_key(node.kind, node.group)
-
-
-def losses_with(record: InstanceRecord, node: NodeRecord, now: float, rules: LocalSettings) -> int:
-    """The losses of the node's group, this one included; those before a calm period are forgotten."""
-    calm = node.alive_at and now - node.alive_at >= rules.calm.total_seconds()
-    return 1 + (0 if calm else record.losses.get(node_key(node), 0))
-
-
-def pause(losses: int, rules: LocalSettings) -> float:
-    """Seconds before the next try after this many losses in a row."""
-    if losses <= 1:
-        return 0.0
-    doubled = rules.back_off.total_seconds() * 2.0 ** min(losses - 2, 30)
-    return min(doubled, rules.back_off_limit.total_seconds())
-
-
-def cause(node: NodeRecord, seen: Seen) -> tuple[str, str]:
-    """Why a node's process is gone: a word and a sentence."""
-    status = seen.status
-    if status is not None and status.phase == "exited":
-        return "Exited", status.exit_reason or "The node ended."
-    if status is None:
-        return "StartFailed", node.message or "The node's process ended before it could say why."
-    return "Killed", "The node's process was killed."
-
-
-def _seen(facts: Facts, node: NodeRecord) -> Seen:
-    return facts.seen.get(node.node, Seen(alive=False))
-
-
-def _lost(facts: Facts, node: NodeRecord, rules: LocalSettings) -> Step:
-    record = facts.record
-    reason, message = cause(node, _seen(facts, node))
-    losses = losses_with(record, node, facts.now, rules)
-    not_before = facts.now + pause(losses, rules)
-    peers = sum(node_key(other) == node_key(node) for other in record.nodes)
-    if not record.up_at and losses > rules.start_tries - 2 + peers:
-        group = "The head" if node.kind == "head" else f"Group {node.group}"
-        times = f"lost nodes {losses} times in a row" if peers > 1 else f"died {losses} times in a row"
-        return Fail(f"{group} {times} while the cluster was starting. {message}", node.node)
-    if node.kind == "worker":
-        return Replace(node.node, reason, message, not_before)
-    if not features(facts.plan.release.ray).gcs_storage and (node.alive_at or node.restarts):
-        return Fail(
-            f"The head died: {message} Ray {facts.plan.release.ray} keeps the cluster's state in the head's memory, so "
-            "it cannot be brought back; start the cluster again.",
-            node.node,
-        )
-    if losses > rules.head_tries:
-        return Fail(f"The head died {losses} times in a row and is given up: {message}", node.node)
-    if node.down_since and facts.now - node.down_since > rules.head_return.total_seconds():
-        return Fail(
-            f"The head could not be brought back within {rules.head_return.total_seconds():.0f} seconds, which is as long "
-            f"as the workers wait for it: {message}",
-            node.node,
-        )
-    return Revive(node.node, reason, message, not_before)
-
-
 def _deadline(facts: Facts, rules: LocalSettings) -> Fail | None:
     record = facts.record
     seconds = rules.start_deadline.total_seconds()
     if record.up_at or not record.started_at or facts.now - record.started_at <= seconds:
         return None
-    waiting = [node for node in record.nodes if not _seen(facts, node).registered]
+    waiting = [node for node in awaited(facts.plan, facts.record) if not facts.registered(node)]
     missing = ", ".join(_name(node) for node in waiting[:5]) or "the dashboard of the head"
     return Fail(
         f"The cluster was not up within {seconds:.0f} seconds; still missing: {missing}.",
@@ -249,19 +86,64 @@ def _deadline(facts: Facts, rules: LocalSettings) -> Fail | None:
 
 
 def _scale(facts: Facts) -> Iterator[Step]:
-    for kind, group, wanted in groups(facts.plan):
-        have = [node for node in facts.record.nodes if (node.kind, node.group) == (kind, group.name)]
-        if len(have) < wanted:
-            yield Add(kind, group.name, wanted - len(have))
-        by_use = sorted(
-            have, key=lambda node: (_seen(facts, node).registered, bool(node.launched_at), -node.created_at)
-        )
-        for node in by_use[: max(0, len(have) - wanted)]:
-            yield Retire(node.node)
-    names = {group.name for group in facts.plan.workers}
+    plan, record = facts.plan, facts.record
+    if not places(record, "head", plan.head.name):
+        yield Add("head", plan.head.name, 1)
+    decides = scaled(plan, record)
+    for group in plan.workers:
+        number, have = wanted(plan, record, group), places(record, "worker", group.name)
+        if len(have) < number:
+            yield Add("worker", group.name, number - len(have))
+        if len(have) > number:
+            going = surplus(have, len(have) - number, facts.registered, facts.idle)
+            limit = f"no more than {number} allowed" if decides else f"{number} wanted"
+            yield Leave(tuple(node.node for node in going), group.name, limit)
+    names = {group.name for group in plan.workers}
+    rest = [node for node in record.nodes if node.kind == "worker" and node.group not in names and not node.leaving]
+    for name in dict.fromkeys(node.group for node in rest):
+        yield Leave(tuple(node.node for node in rest if node.group == name), name, "the group was removed")
+
+
+def _leave(facts: Facts, rules: LocalSettings) -> Iterator[Step]:
+    """The next step of every leaving node that needs one now."""
     for node in facts.record.nodes:
-        if node.kind == "worker" and node.group not in names:
+        if node.leaving and (not node.draining_since or not facts.registered(node)):
             yield Retire(node.node)
+        elif node.leaving and drain_left(facts, node, rules) <= 0:
+            yield Retire(node.node, timed_out=True)
+        elif node.leaving and _asks(facts, node) == 0:
+            yield Drain(node.node)
+
+
+def drain_left(facts: Facts, node: NodeRecord, rules: LocalSettings) -> float:
+    """Seconds that a draining node has to finish what it runs; never more than the whole time, should the clock go back."""
+    whole = rules.drain_deadline.total_seconds()
+    return min(whole, node.draining_since + whole - facts.now)
+
+
+def _asks(facts: Facts, node: NodeRecord) -> float | None:
+    """Seconds until Ray is to be asked to drain the node, None when it has been."""
+    seen = facts.see(node)
+    if seen.drain_accepted:
+        return None
+    left = seen.drain_asked_at + DRAIN_RETRY_SECONDS - facts.now
+    return left if 0 < left <= DRAIN_RETRY_SECONDS else 0.0
+
+
+def _due(facts: Facts, rules: LocalSettings) -> list[NodeRecord]:
+    """The places whose process may start now. Workers wait for their head, so without a place for it none may."""
+    waiting = held(facts.plan, facts.record)
+    if any(node.kind == "head" and node.node in waiting for node in facts.record.nodes):
+        return []
+    return [
+        node
+        for node in facts.record.nodes
+        if not node.launched_at
+        and not node.leaving
+        and node.node not in waiting
+        and not facts.record.has(node.replaces)
+        and not _wait(facts, node, rules)
+    ]
 
 
 def _starts(facts: Facts, due: list[NodeRecord]) -> tuple[Step, ...]:
@@ -283,10 +165,15 @@ def _wait(facts: Facts, node: NodeRecord, rules: LocalSettings) -> float:
 def _again(facts: Facts, rules: LocalSettings) -> float | None:
     waits = []
     for node in facts.record.nodes:
-        seen = _seen(facts, node)
+        seen = facts.see(node)
         if not node.launched_at:
             if wait := _wait(facts, node, rules):
                 waits.append(wait)
+        elif node.draining_since:
+            asks = _asks(facts, node)
+            recent = facts.now - seen.drain_asked_at < ANSWER_SECONDS
+            waits.append(drain_left(facts, node, rules))
+            waits += [] if asks is None else [POLL_SECONDS if recent else asks]
         elif not (seen.jobs_ready if node.kind == "head" else seen.registered) or (
             "client_port" in node.ports and not seen.client_ready and facts.now - node.launched_at < CLIENT_SECONDS
         ):
@@ -300,18 +187,20 @@ def trouble(facts: Facts) -> str:
         return ""
     if facts.environment_failure:
         return facts.environment_failure
-    missing = [node for node in facts.record.nodes if not _seen(facts, node).registered]
+    missing = [node for node in awaited(facts.plan, facts.record) if not facts.registered(node)]
     heads = [node for node in missing if node.kind == "head"]
+    if heads and heads[0].reason == RENEWED:
+        return "The head is being started again as the plan has it now."
     if heads:
         return f"The head died and is being restarted (try {heads[0].restarts})."
-    parts = []
-    for group in dict.fromkeys(node.group for node in missing):
+    parts = [stays_behind(facts)]
+    for group in dict.fromkeys(node.group for node in missing if node.kind == "worker"):
         losses = facts.record.losses.get(group_key("worker", group), 0)
         if losses:
             count = sum(node.group == group for node in missing)
             again = f", {losses} losses in a row" if losses > 1 else ""
             parts.append(f"group {group}: {count} lost worker{'s are' if count > 1 else ' is'} being replaced{again}")
-    return "; ".join(parts)
+    return "; ".join(part for part in parts if part)
 
 
 def _name(node: NodeRecord) -> str:

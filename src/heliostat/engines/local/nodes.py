@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import json
 import shutil
 import signal
 from collections.abc import Collection
@@ -16,9 +17,9 @@ from heliostat.domain.engine import InstancePlan
 from heliostat.domain.errors import HeliostatError
 from heliostat.domain.ids import InstanceId
 from heliostat.domain.masking import hidden
-from heliostat_node.protocol import STATUS_FILE, NodeSpec, NodeStatus, start_ticks
+from heliostat_node.protocol import DRAIN_FILE, STATUS_FILE, NodeSpec, NodeStatus, start_ticks
 
-from .decisions import Seen
+from .facts import Seen
 from .logs import tail_of_node
 from .node_specs import node_spec
 from .observations import HOST
@@ -40,7 +41,13 @@ class Nodes:
         self._secrets = secrets
         self._boot = boot_id()
         self._folder = world.layout.instance(instance)
+        self._asked: dict[str, float] = {}
+        """When the nodes in these directories were to be drained. Asking once more after a restart of the server is fine."""
         self._statuses: dict[Path, tuple[tuple[int, int], NodeStatus]] = {}
+
+    def hide(self, secrets: Collection[str]) -> None:
+        """Keep these out of what is told of nodes, too."""
+        self._secrets = {*self._secrets, *secrets}
 
     def look(self, node: NodeRecord) -> Seen:
         """The node's process and status now. Cheap: the status is parsed only when the file is another one."""
@@ -48,7 +55,10 @@ class Nodes:
         shim = self._shim(node, status)
         if node.sizing and status is not None and status.phase == "registered":
             status = dataclasses.replace(status, phase="starting")
-        return Seen(alive=shim is not None and shim.alive, status=status)
+        alive = shim is not None and shim.alive
+        if not node.draining_since:
+            return Seen(alive, status)
+        return Seen(alive, status, self._drain_accepted(node), self._asked.get(node.directory, 0.0))
 
     async def start(self, plan: InstancePlan, node: NodeRecord, head: NodeRecord, environment: Path) -> NodeRecord:
         """Start a node that was noted as launched; returns it with its process, or with the reason why it has none."""
@@ -104,6 +114,17 @@ class Nodes:
                 environment, f"{HOST}:{spec.gcs_port}", status.ray_node_id, spec.token_path, reason
             )
 
+    def drain(self, node: NodeRecord, environment: Path, deadline: float, reason: str) -> None:
+        """Have Ray asked to give the node no new work and to end it when it is idle; ``deadline`` is Unix time."""
+        self._asked[node.directory] = self._world.now()
+        self._world.zygotes.drain(environment, self._directory(node), int(deadline * 1000), reason)
+
+    def _drain_accepted(self, node: NodeRecord) -> bool:
+        try:
+            return json.loads((self._directory(node) / DRAIN_FILE).read_text())["accepted"] is True
+        except (OSError, ValueError, KeyError, TypeError):  # not there yet, or damaged: it is asked for again
+            return False
+
     def members(self, node: NodeRecord) -> set[int]:
         """Live pids of a node, its shim's or what the shim left."""
         return members(node.node, self.shim(node), self._folders(node))
@@ -142,7 +163,8 @@ class Nodes:
 
     def _folders(self, node: NodeRecord) -> list[Path]:
         temps = (self._world.layout.temps(self._instance), self._world.layout.real_temps(self._instance))
-        return [self._directory(node), *(folder / node.temp for folder in temps)]
+        home = self._world.layout.home(self._instance)
+        return [home / NODES / node.directory, *(folder / node.temp for folder in temps)]
 
     def _directory(self, node: NodeRecord) -> Path:
         return self._folder / NODES / node.directory

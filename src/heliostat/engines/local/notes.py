@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 
-from heliostat.domain.engine import Incident, Progress, Step
+from heliostat.domain.engine import Incident, InstancePlan, Progress, Step
 
-from .decisions import Facts, Seen
+from .counts import awaited, scaled, wanted
+from .facts import Facts, Seen
+from .plans import head_mark
 from .records import InstanceRecord, NodeRecord, moment
 
 
@@ -17,10 +18,11 @@ def noted(facts: Facts) -> InstanceRecord:
     for node in record.nodes:
         seen = facts.seen.get(node.node)
         if seen is not None:
-            record = _node(record, node, seen, facts.now)
+            record = _node(record, node, seen, facts)
+    record = _renewed(_wanted(record, facts.plan), facts)
     if record.failure or record.up_at or not record.started_at:
         return record
-    return _start(record, facts.seen, facts.now)
+    return _start(record, dataclasses.replace(facts, record=record))
 
 
 def begin(record: InstanceRecord, step: Step, now: float) -> InstanceRecord:
@@ -53,8 +55,12 @@ def end_all(record: InstanceRecord, now: float) -> InstanceRecord:
     return record
 
 
-def _node(record: InstanceRecord, node: NodeRecord, seen: Seen, now: float) -> InstanceRecord:
-    status = seen.status
+def _node(record: InstanceRecord, node: NodeRecord, seen: Seen, facts: Facts) -> InstanceRecord:
+    status, plan, now = seen.status, facts.plan, facts.now
+    if not node.generation:
+        node = dataclasses.replace(node, generation=plan.generation)
+    if node.kind == "head" and not node.born:
+        node = dataclasses.replace(node, born=head_mark(plan), scaler=plan.scaling is not None)
     if status is not None and not node.pid:
         node = dataclasses.replace(node, pid=status.pid, start_ticks=status.start_ticks)
     if seen.registered and status is not None and not node.alive_at:
@@ -73,14 +79,37 @@ def _node(record: InstanceRecord, node: NodeRecord, seen: Seen, now: float) -> I
     return record.with_node(node)
 
 
-def _start(record: InstanceRecord, seen: Mapping[str, Seen], now: float) -> InstanceRecord:
-    def of(node: NodeRecord) -> Seen:
-        return seen.get(node.node, Seen(alive=False))
+def _wanted(record: InstanceRecord, plan: InstancePlan) -> InstanceRecord:
+    """Where Ray's autoscaler decides, each group has a number from its beginning on, and none above its maximum."""
+    decides = scaled(plan, record)
+    numbers = {group.name: wanted(plan, record, group) for group in plan.workers} if decides else {}
+    return record if numbers == record.wanted else dataclasses.replace(record, wanted=numbers)
 
-    heads = [node for node in record.nodes if node.kind == "head"]
-    workers = [node for node in record.nodes if node.kind == "worker"]
-    head_ready = all(of(node).jobs_ready for node in heads)
-    alive = sum(of(node).registered for node in workers)
+
+def _renewed(record: InstanceRecord, facts: Facts) -> InstanceRecord:
+    """Tell of groups whose last old node was replaced."""
+    for group, count in record.renewing.items():
+        known = any(row.name == group for row in facts.plan.workers)
+        nodes = [node for node in record.nodes if node.kind == "worker" and node.group == group]
+        if known and not all(node.generation >= facts.plan.renew and facts.registered(node) for node in nodes):
+            continue
+        rest = {name: number for name, number in record.renewing.items() if name != group}
+        record = dataclasses.replace(record, renewing=rest)
+        workers = f"{count} worker was" if count == 1 else f"{count} workers were"
+        text = f"Group {group} is renewed: {workers} replaced, one after the other."
+        if known:
+            record = record.with_incident(
+                Incident(f"renewed/{group}/{facts.plan.renew}", moment(facts.now), "GroupRenewed", text, warning=False)
+            )
+    return record
+
+
+def _start(record: InstanceRecord, facts: Facts) -> InstanceRecord:
+    now = facts.now
+    nodes = awaited(facts.plan, record)
+    workers = [node for node in nodes if node.kind == "worker"]
+    head_ready = any(facts.see(node).jobs_ready for node in nodes if node.kind == "head")
+    alive = sum(facts.registered(node) for node in workers)
     if head_ready:
         record = end(record, Step.HEAD, now)
     if alive == len(workers):

@@ -8,16 +8,18 @@ from heliostat.domain.engine import Demand, Endpoints, NodeObservation, NodeStat
 from heliostat.domain.ids import NodeId
 from heliostat_node.protocol import NodeStatus
 
-from .counts import scaled, wanted
-from .decisions import Facts, Seen
+from .counts import awaited, held, scaled, wanted
+from .facts import Facts, Seen
 from .records import InstanceRecord, NodeRecord, moment
 
 HOST = "127.0.0.1"
+WAITS = "waits for its queue"
 
 
 def observation(facts: Facts, trouble: str, details: dict[Step, str], demand: Demand | None) -> Observation:
     """The observation of a present instance. ``details`` are phrases on the steps that are under way."""
     record = facts.record
+    waiting = held(facts.plan, record)
     head = next((node for node in record.nodes if node.kind == "head"), None)
     seen = facts.seen.get(head.node, Seen(alive=False)) if head is not None else Seen(alive=False)
     return Observation(
@@ -28,7 +30,7 @@ def observation(facts: Facts, trouble: str, details: dict[Step, str], demand: De
         progress=tuple(_progress(entry, facts, details) for entry in record.progress),
         head_ready=seen.registered and not record.failure,
         jobs_ready=seen.jobs_ready and not record.failure,
-        nodes=tuple(_node(node, facts) for node in record.nodes),
+        nodes=tuple(_node(node, facts, node.node in waiting) for node in record.nodes),
         endpoints=_endpoints(head, seen) if head is not None and not record.failure else None,
         failure=record.failure or None,
         trouble="" if record.failure else trouble,
@@ -61,8 +63,8 @@ def _progress(entry: Progress, facts: Facts, details: dict[Step, str]) -> Progre
         return entry
     detail = details.get(entry.step, entry.detail)
     if entry.step is Step.WORKERS:
-        workers = [node for node in facts.record.nodes if node.kind == "worker"]
-        alive = sum(facts.seen.get(node.node, Seen(alive=False)).registered for node in workers)
+        workers = [node for node in awaited(facts.plan, facts.record) if node.kind == "worker"]
+        alive = sum(facts.registered(node) for node in workers)
         detail = f"{alive} of {len(workers)} workers are alive"
     if entry.step is Step.HEAD:
         detail = _head_detail(facts)
@@ -79,7 +81,7 @@ def _head_detail(facts: Facts) -> str:
     return "starting"
 
 
-def _node(node: NodeRecord, facts: Facts) -> NodeObservation:
+def _node(node: NodeRecord, facts: Facts, waits: bool) -> NodeObservation:
     seen = facts.seen.get(node.node, Seen(alive=False))
     status = seen.status
     return NodeObservation(
@@ -92,13 +94,15 @@ def _node(node: NodeRecord, facts: Facts) -> NodeObservation:
         ray_node_id=status.ray_node_id if status is not None else "",
         pid=(node.pid or None) if seen.alive else None,
         reason=node.reason,
-        message=_message(node, seen, status),
+        message=WAITS if waits and not node.leaving else _message(node, seen, status),
         restarts=node.restarts,
         generation=node.generation,
     )
 
 
 def _state(node: NodeRecord, seen: Seen, failed: bool) -> NodeState:
+    if node.leaving and seen.alive:
+        return NodeState.DRAINING
     if seen.registered:
         return NodeState.ALIVE
     asked = node.launched_at and not node.pid and not node.message and seen.status is None

@@ -15,8 +15,9 @@ import structlog
 from heliostat.domain.engine import Demand, Incident, InstancePlan, Want
 
 from .autoscaling.base import ScalerNode
-from .counts import scaled, wanted
-from .decisions import pause
+from .counts import places, scaled, wanted
+from .endings import less_wanted
+from .losses import calm, pause
 from .plans import group_key
 from .records import MAX_REQUESTS, InstanceRecord, NodeRecord, moment
 from .world import World
@@ -128,19 +129,10 @@ class Scaler:
     def _not_before(self, group: str) -> float:
         """The pause that a group needs whose nodes died one after the other, unless one of them lives calmly since."""
         record, now, rules = self._owner.record, self._world.now(), self._world.settings
-        calm = rules.calm.total_seconds()
-        peers = [node for node in record.nodes if node.kind == "worker" and node.group == group]
-        if any(node.alive_at and now - node.alive_at >= calm for node in peers):
+        if any(calm(node, now, rules) for node in places(record, "worker", group)):
             return 0.0
         wait = pause(record.losses.get(group_key("worker", group), 0), rules)
         return now + wait if wait else 0.0
-
-
-def less_wanted(record: InstanceRecord, group: str) -> InstanceRecord:
-    """The record with one node less wanted of a group that the autoscaler decides about."""
-    if group not in record.wanted:
-        return record
-    return dataclasses.replace(record, wanted={**record.wanted, group: max(0, record.wanted[group] - 1)})
 
 
 def asked_for(demand: Demand | None, minimum: int, have: int) -> str:

@@ -55,6 +55,8 @@ class LocalSettings:
     back_off_limit: timedelta = timedelta(minutes=1)
     grace: timedelta = timedelta(seconds=5)
     """What a node that is scaled away gets between SIGTERM and SIGKILL."""
+    drain_deadline: timedelta = timedelta(minutes=10)
+    """How long a worker that is not wanted any more may go on with what it runs. Long: tasks that are ended start anew."""
     health_interval: timedelta = timedelta(seconds=5)
     """Between two looks at the dashboard of a running instance; process deaths are noticed at once without it."""
     health_misses: int = 3

@@ -23,13 +23,15 @@ from heliostat.domain.errors import HeliostatError
 from . import crowd
 from .autoscaling.base import ScalerNode
 from .autoscaling.config import write_config
-from .decisions import Facts, Seen, decide, trouble
+from .counts import awaited, scaled
+from .decisions import decide, trouble
 from .demolition import demolish
+from .facts import Facts, Seen
 from .logs import secrets
 from .nodes import Nodes
 from .notes import begin, end, noted, under_way
 from .observations import HOST, observation
-from .plans import merged, releases
+from .plans import for_scaler, merged, releases, unreachable
 from .records import InstanceRecord, NodeRecord, write_plan, write_record
 from .scaler import Scaler
 from .sizing import Sizing
@@ -58,6 +60,10 @@ class Supervisor:
         self._folder = world.layout.instance(record.instance)
         self._nodes = Nodes(world, record.instance, secrets(plan))
         self._applied = False
+        self._asked = plan
+        """What was applied last, as it was asked for."""
+        self._told: InstancePlan | None = None
+        """What Ray's autoscaler was told last, by this run of the server."""
         self._turn: Turn | None = None
         self._crowding = ""
         """Why workers of an instance that is up are not started yet."""
@@ -108,7 +114,7 @@ class Supervisor:
     def open(self) -> None:
         """Begin to watch. A start that an earlier server began gets the whole time again: that one may be long gone."""
         try:
-            write_config(self._world.layout, self._plan)
+            self.tell_scaler()
             self._note_orphans()
             self._stand_in_line_again()
             if self._record.started_at and not self._record.up_at:
@@ -124,16 +130,24 @@ class Supervisor:
             await asyncio.wait([self._task])
 
     def apply(self, plan: InstancePlan) -> None:
-        """Work on this plan; of a newer generation, on what of it can be done without a restart."""
-        if plan.generation > self._plan.generation:
-            self._plan = merged(self._plan, plan)
-            write_plan(self._folder, self._plan)
-            write_config(self._world.layout, self._plan)
-            self._facts = dataclasses.replace(self._facts, plan=self._plan)
-        elif self._applied:
+        """Work on this plan; where it is not the one that runs, on what of it can be done without a restart."""
+        if self._applied and plan == self._asked:
             return
+        if plan.generation >= self._plan.generation:
+            changed = merged(self._plan, plan)
+            if changed != self._plan:
+                self._take(changed)
+            self._asked = plan
         self._applied = True
         self._wake.set()
+
+    def _take(self, plan: InstancePlan) -> None:
+        write_plan(self._folder, plan)
+        if releases(plan) != releases(self._plan):
+            self._environments = {}
+        self._plan = plan
+        self._nodes.hide(secrets(plan))
+        self._facts = dataclasses.replace(self._facts, plan=plan)
 
     def destroy(self) -> None:
         """Remove the instance; the task ends when nothing is left."""
@@ -180,6 +194,18 @@ class Supervisor:
     def report(self, demand: Demand, idle: Mapping[str, float]) -> None:
         if self._scaler.report(demand, idle):
             self._report()
+
+    @property
+    def idle(self) -> Mapping[str, float]:
+        """Node -> seconds without work, where they were reported."""
+        return self._scaler.idle
+
+    def tell_scaler(self) -> None:
+        """Have the autoscaler's file say what the plan says."""
+        plan = for_scaler(self._plan, scaled(self._plan, self._record))
+        if plan != self._told:
+            write_config(self._world.layout, plan)
+            self._told = plan
 
     # --- the task --------------------------------------------------------------------------------------------------
 
@@ -265,6 +291,8 @@ class Supervisor:
             environment_failure=self._environment_failure,
             turn=self._turn is not None,
             now=self._world.now(),
+            idle=self._scaler.idle,
+            unreachable=unreachable(self._plan, self._asked) if self._plan.renew else "",
         )
 
     def _environments_ready(self) -> bool:
@@ -370,7 +398,8 @@ class Supervisor:
         for environment in set(found.values()):
             self._world.zygotes.prewarm(environment)
         self.save(end(self._record, Phase.ENVIRONMENT, self._world.now(), "ready"))
-        self._environments = found
+        if wanted == releases(self._plan):  # else they are looked for again
+            self._environments = found
 
     def _detail(self, text: str) -> None:
         self._details[Phase.ENVIRONMENT] = text
@@ -391,14 +420,15 @@ class Supervisor:
 
     def needs(self) -> Need:
         """What the start will still take."""
-        return crowd.need([node for node in self._record.nodes if not self._seen(node).registered])
+        nodes = awaited(self._plan, self._record)
+        return crowd.need([node for node in nodes if not self._seen(node).registered])
 
     def loose_bytes(self) -> int:
         """What nodes are about to take that come up without a turn."""
         return 0 if self._turn is not None else crowd.need(self.coming()).memory_bytes
 
     def _seen(self, node: NodeRecord) -> Seen:
-        return self._facts.seen.get(node.node, Seen(alive=False))
+        return self._facts.see(node)
 
     def _room(self) -> crowd.Room:
         others = self._world.coming() - (len(self.coming()) if self.head_alive else 0)
@@ -435,7 +465,7 @@ class Supervisor:
     def _health_wait(self) -> float | None:
         """Seconds until the next question to the dashboard; asks when it is time. None = nothing to ask."""
         heads = [node for node in self._record.nodes if node.kind == "head"]
-        if not heads or self._record.failure or not self._facts.seen.get(heads[0].node, Seen(alive=False)).jobs_ready:
+        if not heads or self._record.failure or not self._facts.see(heads[0]).jobs_ready:
             self._misses, self._health_trouble = 0, ""
             return None
         interval = self._world.settings.health_interval.total_seconds()

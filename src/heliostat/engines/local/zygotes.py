@@ -201,6 +201,21 @@ class Zygotes:
 
         self._spawn(tell())
 
+    def drain(self, environment: Path, directory: Path, deadline_ms: int, reason: str) -> None:
+        """Have Ray asked soon to drain the node in ``directory``, where the answer is left.
+
+        Failures are only logged: there is no answer then, and it is asked for again.
+        """
+
+        async def ask() -> None:
+            try:
+                zygote = await self._zygote(environment)
+                await zygote.ask("drain", directory=str(directory), deadline_ms=deadline_ms, reason=reason)
+            except ZygoteFailed as failure:
+                log.warning("drain not asked for", environment=environment.name, cause=str(failure))
+
+        self._spawn(ask())
+
     async def resize(
         self,
         environment: Path,
