@@ -6,16 +6,16 @@ room away.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from heliostat.domain.admission import PATIENCE, Grant, Request, Shortage, admit, amount, in_words, shortages
+from heliostat.domain.admission import PATIENCE, Grant, Outcome, Request, Shortage, admit, amount, in_words, shortages
 from heliostat.domain.claiming import is_waiting
 from heliostat.domain.ids import ClusterId, InstanceId, WorkspaceId
 from heliostat.domain.quota import HEAD, ROOT, Claim
-from heliostat.domain.records import Event
+from heliostat.domain.records import Event, Queue
 from heliostat.services.cluster_steps import queue_state
 from heliostat.services.seams import Clock
 from heliostat.store import Store, Transaction
@@ -60,18 +60,24 @@ class Admission:
 
     async def reconcile(self, key: WorkspaceId) -> timedelta | None:
         """Let in whom there is room for; says when the order of the others changes by itself."""
-        if not await self._store.read(lambda tx: tx.claims.lacking(key)):
-            return None
+        outcome = await self._store.read(lambda tx: self._decide(tx, tx.queues.list(key), key)[1])
+        if not outcome.grants:
+            return outcome.again  # the usual end of a wake costs no lock
         admitted, again = await self._store.write(lambda tx: self._admit(tx, key))
         for cluster in admitted:
             self._wake(cluster)
         return again
 
-    def _admit(self, tx: Transaction, workspace: WorkspaceId) -> tuple[list[ClusterId], timedelta | None]:
-        now = self._clock.now()
-        queues = {name: queue_state(queue) for name, queue in tx.queues.lock(workspace).items()}
+    def _decide(
+        self, tx: Transaction, queues: Iterable[Queue], workspace: WorkspaceId
+    ) -> tuple[list[Request], Outcome]:
         requests = requests_of(tx.claims.lacking(workspace))
-        outcome = admit(queues, requests, now, self._patience)
+        states = {queue.name: queue_state(queue) for queue in queues}
+        return requests, admit(states, requests, self._clock.now(), self._patience)
+
+    def _admit(self, tx: Transaction, workspace: WorkspaceId) -> tuple[list[ClusterId], timedelta | None]:
+        requests, outcome = self._decide(tx, tx.queues.lock(workspace).values(), workspace)
+        now = self._clock.now()
         claims = {(claim.instance, claim.group): claim for request in requests for claim in request.claims}
         changes = [(row, replace(row, held=row.held + nodes)) for row, nodes in _totals(claims, outcome.grants)]
         tx.claims.change(changes, now)

@@ -51,6 +51,24 @@ class SoleServer:
         return None
 
 
+class Anyone:
+    """For work that several servers may do at once: its transactions see to it that nothing is done twice."""
+
+    alone = False
+
+    async def hold(self, key: str) -> bool:
+        return True
+
+    async def release(self, key: str) -> None:
+        return None
+
+    async def keep(self) -> None:
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        return None
+
+
 class StoredLeases:
     """Leases in the database: kept for as long as the server renews them, free for others ``lifetime`` after it died."""
 

@@ -10,12 +10,12 @@ from typing import Protocol
 
 import structlog
 
-from heliostat.domain.claiming import Change, after, granted, is_waiting, settled
+from heliostat.domain.claiming import Change, after, held, is_waiting, settled
 from heliostat.domain.engine import Incident
 from heliostat.domain.errors import HeliostatError, Retry, Unavailable
 from heliostat.domain.ids import ClusterId, InstanceId, WorkspaceId
 from heliostat.domain.installation import Installation
-from heliostat.domain.lifecycle import Facts, Plan, Status, decide
+from heliostat.domain.lifecycle import ATTENTION, Facts, Plan, Status, decide
 from heliostat.domain.quota import ROOT, Claim, Limit
 from heliostat.domain.records import Cluster, Event, Instance
 from heliostat.domain.states import State, may
@@ -53,8 +53,6 @@ class Outcome:
     """False = something changed meanwhile: nothing was written, look again."""
     granted: bool = False
     """More may be started than the engine was told."""
-    freed: bool = False
-    """Queues have more room."""
 
 
 class InstanceKeeper(Protocol):
@@ -103,18 +101,20 @@ class Reconciler:
         seen = {row.id: await self._engine.observe(row.id) for row in loaded.instances}
         facts = Facts(loaded.cluster, loaded.instances, seen, loaded.waiting)
         plan = decide(facts, self._clock.now())
-        changes = self._settled(facts, plan, loaded.claims)
-        plan = await self._perform(facts, plan, granted(after(loaded.claims, changes)))
+        changes = self._settled(facts, plan, loaded.claims, None)
+        grants = held(after(loaded.claims, changes))
+        plan = await self._perform(facts, plan, grants)
         if plan.apply is not None and changes:
             # Since the plan is applied no more can be started than it grants; only now is it sure what is there.
             facts = replace(facts, seen={**seen, plan.apply.id: await self._engine.observe(plan.apply.id)})
-            changes = self._settled(facts, plan, loaded.claims)
-        if facts.waiting or any(claim.missing for claim in after(loaded.claims, changes)):
-            self._queues_changed(facts.cluster.workspace)
+            changes = self._settled(facts, plan, loaded.claims, grants)
+        if not facts.waiting and any(claim.missing for claim in after(loaded.claims, changes)):
+            # Where another server makes the grant, this one is not woken for it.
+            plan = replace(plan, again=ATTENTION if plan.again is None else min(plan.again, ATTENTION))
         if not changes and self._nothing_new(facts, plan):
             return plan.again
-        outcome = await self._store.write(lambda tx: self._record(tx, facts, plan, changes))
-        if outcome.freed:
+        outcome = await self._store.write(lambda tx: self._record(tx, facts, plan, loaded.claims, changes))
+        if facts.waiting or changes or plan.ended:
             self._queues_changed(facts.cluster.workspace)
         if outcome.current:
             self._remember(facts, plan)
@@ -122,15 +122,26 @@ class Reconciler:
                 await self._changed(key)
         return NOW if outcome.granted or not outcome.current else plan.again
 
-    def _settled(self, facts: Facts, plan: Plan, claims: Sequence[Claim]) -> list[Change]:
-        """What the claims of the wanted run shall be. Those of others are given back when nothing of them is left."""
+    def _settled(
+        self, facts: Facts, plan: Plan, claims: Sequence[Claim], applied: Mapping[str, int] | None
+    ) -> list[Change]:
+        """What the claims of the wanted run shall be. Those of others are given back when nothing of them is left.
+
+        ``applied`` are the grants that the engine was given at this look, None before it was.
+        """
         present = facts.present
         if present is None or plan.status.state is State.STOPPING:
             return []
         seen = facts.seen[present.id]
-        if plan.status.state is State.ERROR and seen.failure is None:
-            seen = replace(seen, failure=plan.status.message)
-        return settled(claims, present, seen, facts.cluster.creator, self._installation.gpus, self._clock.now())
+        ended = plan.status.state is State.ERROR
+        if seen.failure is not None or not seen.present:
+            startable: Mapping[str, int] = {}
+        elif ended or plan.apply is None:
+            startable = held(claims)  # of earlier looks
+        else:
+            startable = applied or {}
+        creator, gpus = facts.cluster.creator, self._installation.gpus
+        return settled(claims, present, seen, creator, gpus, self._clock.now(), ended=ended, startable=startable)
 
     async def tell(self, key: ClusterId, message: str) -> None:
         """Have users read why nothing happens with a cluster on its way; the next look that succeeds takes it back."""
@@ -205,7 +216,9 @@ class Reconciler:
         """Give up what is on its way."""
         await self._keeping.close()
 
-    def _record(self, tx: Transaction, facts: Facts, plan: Plan, changes: Sequence[Change]) -> Outcome:
+    def _record(
+        self, tx: Transaction, facts: Facts, plan: Plan, claims: Sequence[Claim], changes: Sequence[Change]
+    ) -> Outcome:
         """Write what was found, unless a user changed the wish meanwhile and it must be looked at anew."""
         before = facts.cluster
         stored = tx.clusters.lock(before.id)
@@ -214,7 +227,7 @@ class Reconciler:
         if (stored.wanted, stored.instance, stored.state) != (before.wanted, before.instance, before.state):
             return Outcome(current=False)
         now = self._clock.now()
-        outcome = self._record_claims(tx, facts, plan, changes, now)
+        outcome = self._record_claims(tx, facts, plan, claims, changes, now)
         if not outcome.current:
             return outcome
         for instance in plan.ended:
@@ -234,28 +247,39 @@ class Reconciler:
         return outcome
 
     def _record_claims(
-        self, tx: Transaction, facts: Facts, plan: Plan, changes: Sequence[Change], now: datetime
+        self,
+        tx: Transaction,
+        facts: Facts,
+        plan: Plan,
+        claims: Sequence[Claim],
+        changes: Sequence[Change],
+        now: datetime,
     ) -> Outcome:
         """Give back what is free, and ask for what is wanted; where the queues have no limits it is granted at once."""
         if not changes and not plan.ended:
             return Outcome()
-        queues = tx.queues.lock(facts.cluster.workspace)
         stored = {row.group: row for row in tx.claims.of_instance(facts.present.id)} if facts.present else {}
-        for before, _ in changes:
-            if before is not None and replace(stored[before.group], metered_until=before.metered_until) != before:
+        decided_upon = {row.group: row for row in claims}
+        if changes and stored.keys() != decided_upon.keys():
+            return Outcome(current=False)
+        for group, row in decided_upon.items():
+            if changes and replace(stored[group], metered_until=row.metered_until) != row:
                 return Outcome(current=False)  # admitted, or metered in another phase, meanwhile
-        freed = [tx.claims.release(instance.id, now) for instance in plan.ended]
-        unlimited = {name for name, queue in queues.items() if Limit.of(queue.maximum).unlimited}
-        final: list[Change] = []
+        unlimited: set[str] = set()
+        if any(wish is not None and wish.missing for _, wish in changes):
+            queues = tx.queues.list(facts.cluster.workspace)
+            unlimited = {row.name for row in queues if Limit.of(row.maximum).unlimited}
+            unlimited |= {ROOT} - {row.name for row in queues}
+        ended = [row for instance in plan.ended for row in tx.claims.of_instance(instance.id)]
+        final: list[Change] = [(row, None) for row in ended]
         grew = False
         for before, asked in changes:
             wish = asked
-            if wish is not None and wish.missing and {wish.queue, ROOT} <= unlimited | ({ROOT} - queues.keys()):
+            if wish is not None and wish.missing and {wish.queue, ROOT} <= unlimited:
                 wish, grew = replace(wish, held=wish.wanted), True
-            final.append((before, wish))
-            freed.append(before is not None and before.held > (0 if wish is None else wish.held))
+            final.append((None if before is None else stored[before.group], wish))
         tx.claims.change(final, now)
-        return Outcome(granted=grew, freed=any(freed))
+        return Outcome(granted=grew)
 
     def _record_instances(self, tx: Transaction, stored: Cluster, facts: Facts, plan: Plan, now: datetime) -> None:
         ended = {row.id for row in plan.ended}

@@ -21,7 +21,7 @@ from heliostat.store import Store
 from .admission import Admission
 from .code_delivery import CodeDelivery
 from .job_reconciler import JobReconciler, JobSettings
-from .leases import Leases, SoleServer, StoredLeases
+from .leases import Anyone, Leases, SoleServer, StoredLeases
 from .log_keeper import LogKeeper
 from .loop import ControlLoop, Loop, LoopSettings
 from .reconciler import Reconciler
@@ -73,7 +73,7 @@ class Work:
         self.queues = Loop(
             store,
             Admission(store, clock, self._wake_cluster),
-            _leases(store, clock, "workspace", settings),
+            Anyone() if settings.shared else SoleServer(),  # who makes room is who fills it, without delay
             settings.queues,
         )
         self.clusters = ControlLoop(

@@ -13,7 +13,7 @@ The rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -24,6 +24,7 @@ from .quota import ROOT, Charge, Claim, Limit
 PATIENCE = timedelta(minutes=10)
 """How long one that waits may be passed by others."""
 _INFINITE = 1 << 62
+_Nodes = tuple[tuple[str, Charge, int], ...]
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class Request:
     @property
     def lacking(self) -> tuple[Claim, ...]:
         return tuple(claim for claim in self.claims if claim.missing)
+
+    @property
+    def nodes(self) -> _Nodes:
+        """What it lacks: queue, charge of a node, and number."""
+        return tuple((claim.queue, claim.node, claim.missing) for claim in self.lacking)
 
     @property
     def asked_at(self) -> datetime:
@@ -87,17 +93,30 @@ class Shortage:
 class Room:
     """What is free, while grants are taken from it."""
 
-    def __init__(self, queues: Mapping[str, QueueState]) -> None:
+    def __init__(self, queues: Mapping[str, QueueState], held: Mapping[str, Charge] | None = None) -> None:
+        """``held`` by queue, where it is not what the queues say."""
         self._queues = queues
-        self._held = {name: queue.held for name, queue in queues.items()}
+        self._held = {name: queue.held for name, queue in queues.items()} if held is None else dict(held)
+        root = queues.get(ROOT)
+        self._root = root.maximum if root is not None else Limit()
+        self._kept = Charge()
+        """What of the root is taken or kept free for a queue's guarantee; not looked at where the root has no limit."""
+        if not self._root.unlimited:
+            for name in queues:
+                self._kept = self._kept + self._share(name)
+
+    @classmethod
+    def empty(cls, queues: Mapping[str, QueueState]) -> Room:
+        """As if nobody held anything."""
+        return cls(queues, dict.fromkeys(queues, Charge()))
 
     def copy(self) -> Room:
-        other = Room(self._queues)
-        other._held = dict(self._held)
-        return other
+        return Room(self._queues, self._held)
 
     def take(self, queue: str, charge: Charge) -> None:
+        before = self._share(queue)
         self._held[queue] = self._held[queue] + charge
+        self._kept = self._kept + self._share(queue) - before
 
     def nodes(self, queue: str, node: Charge) -> int:
         """How many nodes of this charge fit."""
@@ -117,41 +136,55 @@ class Room:
                     yield Shortage(name, *_words(resource, need, max(0, left), whole))
 
     def _totals(self, queue: str) -> tuple[Limit, Limit]:
-        root = self._queues.get(ROOT)
-        return self._queues[queue].maximum, root.maximum if root is not None else Limit()
+        return self._queues[queue].maximum, self._root
 
     def _free(self, queue: str) -> tuple[Limit, Limit]:
-        own, root = self._totals(queue)
-        taken = Charge()
-        if not root.unlimited:
-            for name, other in self._queues.items():
-                held = self._held[name]
-                taken = taken + (held if name in (queue, ROOT) else _larger(held, other.minimum))
-        return _left(own, self._held[queue]), _left(root, taken)
+        held = self._held[queue]
+        own = _left(self._queues[queue].maximum, held)
+        return own, Limit() if self._root.unlimited else _left(self._root, self._kept - self._share(queue) + held)
+
+    def _share(self, queue: str) -> Charge:
+        """What others cannot have of the root because of this queue."""
+        held = self._held[queue]
+        return held if queue == ROOT else _larger(held, self._queues[queue].minimum)
 
 
 def admit(
     queues: Mapping[str, QueueState], waiting: Iterable[Request], now: datetime, patience: timedelta = PATIENCE
 ) -> Outcome:
     """Grants in the order in which they are made. Claims whose queue is gone wait."""
-    room = Room(queues)
+    room, empty = Room(queues), Room.empty(queues)
     closed: set[str] = set()
+    known: dict[_Nodes, set[str]] = {}
+    """What starts of this shape are short of, or nothing if they could never be had: while grants are made there only
+    comes to be less room, so that one of a kind speaks for all."""
     grants: list[Grant] = []
     turns: list[timedelta] = []
     for request in sorted(waiting, key=lambda request: _order(queues, request)):
-        if any(claim.queue not in queues for claim in request.claims) or impossible(queues, request):
-            continue
+        if ROOT in closed:
+            break
         names = {claim.queue for claim in request.lacking}
-        if closed & (names | {ROOT}):
+        if names <= closed or any(claim.queue not in queues for claim in request.claims):
+            continue
+        shape = request.nodes
+        if request.whole and shape not in known and _short(empty.copy(), shape):
+            known[shape] = set()
+        if request.whole and known.get(shape) == set():
+            continue
+        if closed & names:
             short = names
+        elif request.whole and shape in known:
+            short = known[shape]
         else:
-            made, short = _grant(room, request, _reachable(queues, request))
+            made, short = _grant(room, request, {} if request.whole else _reachable(empty.copy(), request))
             grants += made
+            if request.whole and short:
+                known[shape] = short
         waited = now - request.asked_at
         for name in short:
-            if name in queues and (not queues[name].backfill or waited >= patience):
+            if not queues[name].backfill or waited >= patience:
                 closed.add(name)
-            elif name in queues:
+            else:
                 turns.append(patience - waited)
     return Outcome(tuple(grants), min(turns, default=None))
 
@@ -167,17 +200,19 @@ def impossible_nodes(
     queues: Mapping[str, QueueState], nodes: Iterable[tuple[str, Charge, int]]
 ) -> tuple[Shortage, ...]:
     """The same for nodes by queue, charge of one, and number."""
-    empty = Room({name: _emptied(queue) for name, queue in queues.items()})
-    return _short(empty, [row for row in nodes if row[0] in queues])
+    return _short(Room.empty(queues), tuple(row for row in nodes if row[0] in queues))
 
 
 def shortages(queues: Mapping[str, QueueState], request: Request) -> tuple[Shortage, ...]:
     """What the request lacks at present; empty when it waits only for its turn."""
     known = [claim for claim in request.lacking if claim.queue in queues]
-    return _short(Room(queues), [(claim.queue, claim.node, claim.missing if request.whole else 1) for claim in known])
+    return _short(
+        Room(queues), tuple((claim.queue, claim.node, claim.missing if request.whole else 1) for claim in known)
+    )
 
 
-def _short(room: Room, nodes: Sequence[tuple[str, Charge, int]]) -> tuple[Shortage, ...]:
+def _short(room: Room, nodes: _Nodes) -> tuple[Shortage, ...]:
+    """What the room lacks for the nodes, which are taken from it."""
     found: dict[tuple[str, str], Shortage] = {}
     charges: dict[str, Charge] = {}
     for queue, node, count in nodes:
@@ -189,23 +224,21 @@ def _short(room: Room, nodes: Sequence[tuple[str, Charge, int]]) -> tuple[Shorta
     return tuple(found.values())
 
 
-def _reachable(queues: Mapping[str, QueueState], request: Request) -> dict[str, int]:
+def _reachable(empty: Room, request: Request) -> dict[str, int]:
     """How many of the nodes that each claim lacks could be had if nobody else held anything."""
-    room = Room({name: _emptied(queue) for name, queue in queues.items()})
     for claim in request.claims:
-        room.take(claim.queue, claim.node * claim.held)
+        empty.take(claim.queue, claim.node * claim.held)
     found = {}
     for claim in request.lacking:
-        found[claim.group] = min(claim.missing, room.nodes(claim.queue, claim.node))
-        room.take(claim.queue, claim.node * found[claim.group])
+        found[claim.group] = min(claim.missing, empty.nodes(claim.queue, claim.node))
+        empty.take(claim.queue, claim.node * found[claim.group])
     return found
 
 
 def _grant(room: Room, request: Request, reachable: Mapping[str, int]) -> tuple[list[Grant], set[str]]:
     """What of a request fits now, taken from the room, and the queues in which it is short of what it could have."""
     if request.whole:
-        lacking = [(claim.queue, claim.node, claim.missing) for claim in request.lacking]
-        short = {shortage.queue for shortage in _short(room.copy(), lacking)}
+        short = {shortage.queue for shortage in _short(room.copy(), request.nodes)}
         if short:
             return [], short | {claim.queue for claim in request.lacking}
     grants, short = [], set()
@@ -214,18 +247,15 @@ def _grant(room: Room, request: Request, reachable: Mapping[str, int]) -> tuple[
         if nodes:
             room.take(claim.queue, claim.node * nodes)
             grants.append(Grant(request.instance, claim.group, nodes))
-        if nodes < reachable[claim.group]:
+        if nodes < reachable.get(claim.group, 0):
             short |= {claim.queue, *(row.queue for row in room.shortages(claim.queue, claim.node))}
     return grants, short
 
 
 def _order(queues: Mapping[str, QueueState], request: Request) -> tuple[int, int, datetime, str]:
-    rank = max((queues[claim.queue].priority for claim in request.claims if claim.queue in queues), default=0)
-    return -rank, -max(claim.priority for claim in request.lacking), request.asked_at, request.instance
-
-
-def _emptied(queue: QueueState) -> QueueState:
-    return QueueState(queue.name, queue.minimum, queue.maximum, queue.priority, queue.backfill)
+    lacking = request.lacking
+    rank = max((queues[claim.queue].priority for claim in lacking if claim.queue in queues), default=0)
+    return -rank, -max(claim.priority for claim in lacking), request.asked_at, request.instance
 
 
 def _values(charge: Charge) -> tuple[int, int, int]:

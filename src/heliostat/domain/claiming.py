@@ -1,7 +1,8 @@
 """What a run's claims shall be, from what it wants and what is there of it. No I/O.
 
 More is wanted when the spec or Ray's autoscaler says so; what is held grows by admission alone (:mod:`admission`). It
-shrinks to what is wanted, but never below the nodes that are there, so that a queue is never given away twice.
+shrinks to what is wanted, but never below the nodes that are there or that the engine may still start, so that a queue
+is never given away twice.
 """
 
 from __future__ import annotations
@@ -36,13 +37,19 @@ def settled(
     principal: PrincipalId,
     gpus: Mapping[str, GpuType],
     now: datetime,
+    *,
+    ended: bool = False,
+    startable: Mapping[str, int] = {},
 ) -> list[Change]:
     """Every change that the claims of a run need. Without any claim (an older Heliostat made none) it counts as admitted.
 
-    A run that has failed, or is no longer wanted, wants nothing more.
+    A run that has failed (``ended``) wants nothing more. ``startable`` has the nodes that the engine was allowed last, by
+    group: it may start them at any time, whatever is there.
     """
-    wanted = {} if instance.retired or seen.failure is not None else groups(instance.spec, gpus)
+    wanted = {} if ended or instance.retired or seen.failure is not None else groups(instance.spec, gpus)
     there = _present(seen)
+    for group, nodes in startable.items():
+        there[group] = max(there.get(group, 0), nodes)
     known = {claim.group: claim for claim in claims}
     waiting = is_waiting(claims)
     phase = phase_of(instance)
@@ -55,7 +62,7 @@ def settled(
             changes.append(
                 (None, replace(_new(instance, principal, group, (queue, node), now, held, nodes), phase=phase))
             )
-        elif waiting and (claim.queue, claim.node) != (queue, node):
+        elif waiting and (claim.queue, claim.node, claim.priority) != (queue, node, instance.spec.priority):
             changes += [
                 (claim, None),
                 (None, _new(instance, principal, group, (queue, node), claim.asked_at, 0, nodes)),
@@ -83,9 +90,9 @@ def is_waiting(claims: Iterable[Claim]) -> bool:
     return any(claim.group == HEAD and not claim.held for claim in claims)
 
 
-def granted(claims: Iterable[Claim]) -> dict[str, int]:
-    """How many nodes each worker group may have."""
-    return {claim.group: claim.held for claim in claims if claim.group != HEAD}
+def held(claims: Iterable[Claim]) -> dict[str, int]:
+    """How many nodes each group may have, the head's among them."""
+    return {claim.group: claim.held for claim in claims}
 
 
 def phase_of(instance: Instance) -> Phase:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from heliostat.domain.admission import QueueState, impossible_nodes
-from heliostat.domain.claiming import opening
+from heliostat.domain.admission import QueueState, Request, admit, impossible_nodes
+from heliostat.domain.claiming import Change, opening
 from heliostat.domain.engine import GpuType
 from heliostat.domain.errors import QuotaExceeded
 from heliostat.domain.ids import ClusterId, WorkspaceId, new_instance_id
-from heliostat.domain.quota import ROOT, Charge, Limit, groups, milli
+from heliostat.domain.quota import ROOT, Charge, Claim, Limit, groups, milli
 from heliostat.domain.records import Amount, Cluster, Event, Instance, Queue
 from heliostat.domain.secret import Secret
 from heliostat.domain.spec import ClusterSpec
@@ -23,15 +23,16 @@ from heliostat.store import Transaction
 def begin(tx: Transaction, record: Cluster, actor: str, now: datetime, gpus: Mapping[str, GpuType]) -> Cluster:
     """Wish for a new run of a stopped or failed cluster, with secrets of its own. What is left of earlier runs goes.
 
-    Where its queues have no limits it is admitted at once, else it waits for its turn (control.admission).
+    Where its queues have room and nobody waits before it, it is admitted at once, else it waits for its turn
+    (control.admission).
     """
-    retire(tx, record.id, now)
     instance = Instance(
         id=new_instance_id(record.id), cluster=record.id, workspace=record.workspace, spec=record.spec,
         generation=record.generation, created_at=now,
         submit_token=Secret(secrets.token_hex(16)), ray_token=Secret(secrets.token_hex(32)),
     )  # fmt: skip
-    _claim(tx, instance, record, gpus, now)
+    given_back = _retire_instances(tx, record.id)
+    tx.claims.change([*given_back, *((None, claim) for claim in _claims(tx, instance, record, gpus, now))], now)
     tx.instances.add(instance)
     after = replace(
         record, wanted=Wanted.RUNNING, state=State.STARTING, message="ok", modified=False,
@@ -53,12 +54,19 @@ def check_possible(tx: Transaction, workspace: WorkspaceId, spec: ClusterSpec, g
         )
 
 
-def _claim(tx: Transaction, instance: Instance, record: Cluster, gpus: Mapping[str, GpuType], now: datetime) -> None:
+def _claims(
+    tx: Transaction, instance: Instance, record: Cluster, gpus: Mapping[str, GpuType], now: datetime
+) -> list[Claim]:
+    """Of a run that begins."""
     queues = {queue.name: queue_state(queue) for queue in tx.queues.list(record.workspace)}
     names = {queue for queue, _, _ in groups(record.spec, gpus).values()} | {ROOT}
-    open_to_all = all(queues[name].maximum.unlimited for name in names if name in queues)
-    claims = opening(instance, record.creator, gpus, now, admitted=open_to_all)
-    tx.claims.change([(None, claim) for claim in claims], now)
+    if all(queues[name].maximum.unlimited for name in names if name in queues):
+        return opening(instance, record.creator, gpus, now, admitted=True)
+    claims = opening(instance, record.creator, gpus, now, admitted=False)
+    if tx.claims.anyone_lacks(record.workspace):
+        return claims
+    fits = admit(queues, [Request(instance.id, tuple(claims), whole=True)], now).grants
+    return [replace(claim, held=claim.wanted) for claim in claims] if fits else claims
 
 
 def remove(tx: Transaction, record: Cluster, actor: str, now: datetime) -> Cluster:
@@ -75,13 +83,18 @@ def remove(tx: Transaction, record: Cluster, actor: str, now: datetime) -> Clust
 
 def retire(tx: Transaction, cluster: ClusterId, now: datetime) -> None:
     """No run of the cluster is wanted any more. What it waits for it waits for no longer; what it holds it still has."""
+    tx.claims.change(_retire_instances(tx, cluster), now)
+
+
+def _retire_instances(tx: Transaction, cluster: ClusterId) -> list[Change]:
+    """What is left to do are the changes of claims that are returned: queues and claims have their order of locking."""
+    changes: list[Change] = []
     for instance in tx.instances.live(cluster):
         if not instance.retired:
             claims = tx.claims.of_instance(instance.id)
-            tx.claims.change(
-                [(row, replace(row, wanted=row.held) if row.held else None) for row in claims if row.missing], now
-            )
+            changes += [(row, replace(row, wanted=row.held) if row.held else None) for row in claims if row.missing]
             tx.instances.save(replace(instance, retired=True))
+    return changes
 
 
 def queue_state(queue: Queue) -> QueueState:

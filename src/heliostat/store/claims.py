@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, case, delete, select, update
 
@@ -16,7 +16,7 @@ from ..domain.ids import ClusterId, InstanceId, PrincipalId, WorkspaceId
 from ..domain.quota import Charge, Claim, Phase
 from .ledger import Ledger
 from .schema import claims, queues
-from .statements import AnyRow, AnySelect, Values, insert_new
+from .statements import AnyRow, AnySelect, Values, changed, insert_new
 
 _CU_BYTES = (4 << 30) // 1000
 """Of memory that count as much as a thousandth of a core."""
@@ -53,6 +53,8 @@ _SAVE = (
         for name in ("wanted", "held", "asked_at", "phase", "metered_until")
     })
 )  # fmt: skip
+_DELETE = delete(claims).where(_C.instance == bindparam("run"), _C.group == bindparam("part"))
+_ANY_LACKING = select(_C.instance).where(_C.workspace == bindparam("place"), _C.wanted > _C.held).limit(1)
 
 
 class Claims:
@@ -69,6 +71,10 @@ class Claims:
     def lacking(self, workspace: WorkspaceId) -> list[Claim]:
         """All claims of every run of the workspace that lacks something, by run."""
         return self._many(_LACKING, {"place": workspace})
+
+    def anyone_lacks(self, workspace: WorkspaceId) -> bool:
+        """Whether any run of the workspace lacks something."""
+        return self._connection.execute(_ANY_LACKING, {"place": workspace}).first() is not None
 
     def lacking_workspaces(self) -> list[WorkspaceId]:
         """Where something waits."""
@@ -94,6 +100,7 @@ class Claims:
 
         The queues of what is held more or less are locked first; the caller has locked whatever it decided upon.
         """
+        now -= timedelta(microseconds=now.microsecond % 1000)  # what is metered are whole milliseconds: nothing is lost
         pairs = [(before, after) for before, after in changes if before is not None or after is not None]
         for (workspace, queue), charge in sorted(_differences(pairs).items()):
             amounts = {"cpu": charge.milli_cpu, "bytes": charge.memory, "gpus": charge.gpu}
@@ -104,18 +111,13 @@ class Claims:
             metered = max(now, before.metered_until) if before is not None else now
             after = None if wish is None else replace(wish, metered_until=metered)
             if before is None and after is not None:
-                insert_new(self._connection, claims, _values(after))
+                done = insert_new(self._connection, claims, _values(after))
             elif after is not None:
-                self._connection.execute(_SAVE, _changes(after))
-            elif before is not None:
-                mine = (_C.instance == before.instance, _C.group == before.group)
-                self._connection.execute(delete(claims).where(*mine))
-
-    def release(self, instance: InstanceId, now: datetime) -> bool:
-        """Give back all that a run holds; says whether that was anything."""
-        found = self.of_instance(instance)
-        self.change([(claim, None) for claim in found], now)
-        return any(claim.held for claim in found)
+                done = changed(self._connection, _SAVE, _changes(after))
+            else:
+                done = before is not None and changed(self._connection, _DELETE, _place(before))
+            if not done:
+                raise RuntimeError("a claim is not what it was taken for; nothing is stored")
 
     def _many(self, query: AnySelect, values: Values) -> list[Claim]:
         return [_claim(row) for row in self._connection.execute(query, values)]
@@ -158,10 +160,13 @@ def _values(claim: Claim) -> Values:
     }
 
 
+def _place(claim: Claim) -> Values:
+    return {"run": claim.instance, "part": claim.group}
+
+
 def _changes(claim: Claim) -> Values:
     return {
-        "run": claim.instance,
-        "part": claim.group,
+        **_place(claim),
         "new_wanted": claim.wanted,
         "new_held": claim.held,
         "new_asked_at": claim.asked_at,
