@@ -14,5 +14,8 @@ plane speaks to it in three ways, all defined in :mod:`heliostat_node.protocol`:
                          |- dashboard, monitor, log monitor, client server; restarted when they end
                          +- nursery (a clean copy of the shim) -> the processes behind the trampolines
 
+The monitor of a head that scales (:mod:`heliostat_node.monitor`) runs Ray's autoscaler with our
+:mod:`heliostat_node.provider`, which speaks to the control plane in a fourth way: HTTP on a Unix socket of the engine.
+
 ``environment``, ``features``, ``options``, ``processes`` and ``protocol`` import no Ray and serve the control plane too.
 """

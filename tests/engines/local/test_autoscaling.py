@@ -77,6 +77,9 @@ async def test_a_job_grows_its_cluster_and_idle_workers_go(lab: Lab, release: Re
     assert not [incident for incident in shrunk.incidents if incident.warning], "an idle worker's end is no loss"
     await seen_when(lab, wanted, lambda now: now.demand is not None and not now.demand.pending, "nothing waits")
     await listed(wanted, shrunk)
+    if release is OLDEST:
+        await assert_gone(lab, wanted, shrunk)
+        return
 
     await lab.engine.close()
     job = await submit(wanted, shrunk, "1")
