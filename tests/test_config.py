@@ -26,6 +26,9 @@ BAD = {
     "volume path": ("[[volumes]]\nid='vol-data'\npath='data'", "volumes.0.path"),
     "volume twice": ("[[volumes]]\nid='vol-a'\npath='/a'\n[[volumes]]\nid='vol-a'\npath='/b'", "vol-a is there twice"),
     "no starts": ("[engine]\nconcurrent_starts = 0", "engine.concurrent_starts"),
+    "warm clusters": ("[warm.releases]\n'ray-1.3.1' = -1", "warm.releases.ray-1.3.1"),
+    "warm group": ("[warm]\ngroup = 'a b'", "warm.group"),
+    "warm memory": ("[warm]\nmemory_gib = 0", "warm.memory_gib"),
     "rate": ("[emr]\nreads_per_second = -1", "emr.reads_per_second"),
 }
 
@@ -105,3 +108,25 @@ def test_settings_come_from_variables(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("HELIOSTAT_UNKNOWN", "is not ours to judge")
     assert (Settings().port, Settings().home) == (9000, tmp_path)
     assert Settings(port=1).port == 1
+
+
+class TestWarmClusters:
+    def sizes(self, folder: Path, text: str, warm: int | None) -> dict[str, int]:
+        file = load(folder, text)
+        return file.warm_sizes(Settings(home=folder, warm=warm), offered(file).catalogue)
+
+    def test_none_unless_asked_for(self, tmp_path: Path) -> None:
+        assert self.sizes(tmp_path, "", None) == {}
+
+    def test_the_command_line_speaks_of_the_default_release(self, tmp_path: Path) -> None:
+        text = "[warm.releases]\n'ray-1.3.0' = 2\n'ray-1.3.1' = 3"
+        assert self.sizes(tmp_path, text, None) == {"ray-1.3.0": 2, "ray-1.3.1": 3}
+        assert self.sizes(tmp_path, text, 1) == {"ray-1.3.0": 2, "ray-1.3.1": 1}
+        assert self.sizes(tmp_path, "", 1) == {"ray-1.3.1": 1}
+
+    def test_zero_there_turns_all_of_it_off(self, tmp_path: Path) -> None:
+        assert self.sizes(tmp_path, "[warm.releases]\n'ray-1.3.0' = 2", 0) == {}
+
+    def test_a_release_that_is_not_offered_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(NotReady, match="ray-9.9.9"):
+            self.sizes(tmp_path, "[warm.releases]\n'ray-9.9.9' = 1", None)

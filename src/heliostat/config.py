@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     insecure: bool = False
     """Allow plain http on an address that is not loopback."""
     engine: Literal["local", "simulated"] = "local"
+    warm: int | None = Field(default=None, ge=0)
+    """How many clusters of the default release are kept ready; None means what the file says, 0 none of any release."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
 
@@ -99,6 +101,19 @@ class EngineFile(_Strict):
     start_deadline_seconds: int = Field(default=300, ge=10)
     client_server: bool = True
     """Whether heads run Ray's client server, which ``ray://`` needs; it takes 40 to 50 MB each."""
+
+
+class WarmFile(_Strict):
+    """The ``[warm]`` table: clusters of the local engine that are kept ready, so that a start takes less than a second."""
+
+    releases: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    """Name of a release -> how many."""
+    workers: int = Field(default=2, ge=0, le=100)
+    """Of each of them; a cluster that wants more gets the others as ever."""
+    group: str = Field(default="workers", pattern=r"^[A-Za-z0-9_-]{1,63}$")
+    """Name of the group that those workers can be in."""
+    memory_gib: float = Field(default=2, gt=0)
+    """Of a node that one of them can be, at most. The object store, a share of it, cannot grow."""
 
 
 class EmrFile(_Strict):
@@ -164,6 +179,7 @@ class ConfigFile(_Strict):
     network_services: tuple[_Network, ...] | None = None
     emr: EmrFile = EmrFile()
     engine: EngineFile = EngineFile()
+    warm: WarmFile = WarmFile()
     storage: StorageFile = StorageFile()
     jobs: JobsFile = JobsFile()
     retention: RetentionFile = RetentionFile()
@@ -194,6 +210,18 @@ class ConfigFile(_Strict):
             where = ".".join(str(part) for part in first["loc"])
             unknown = first["type"] == "extra_forbidden"
             raise NotReady(f"{path}: {where}: {'there is no such setting' if unknown else first['msg']}") from error
+
+    def warm_sizes(self, settings: Settings, catalogue: Catalogue) -> dict[str, int]:
+        """Release name -> how many clusters of it are kept ready. Raises NotReady for a release that there is not."""
+        for name in self.warm.releases:
+            if catalogue.find(name) is None:
+                raise NotReady(f"configuration: warm.releases: there is no release {name!r}")
+        if settings.warm == 0:
+            return {}
+        sizes = {catalogue.find(name): size for name, size in self.warm.releases.items()}
+        if settings.warm is not None:
+            sizes[catalogue.default_release] = settings.warm
+        return {release.name: size for release, size in sizes.items() if release is not None}
 
     def installation(self, *, url: str, domain: str, scheme: str) -> Installation:
         """What the file offers, with the addresses that the server has. Raises NotReady."""

@@ -151,6 +151,10 @@ def make_engine(settings: Settings, file: ConfigFile, installation: Installation
         start_deadline=installation.start_deadline,
         python_downloads=file.engine.python_downloads,
         client_server=file.engine.client_server,
+        warm=file.warm_sizes(settings, installation.catalogue),
+        warm_workers=file.warm.workers,
+        warm_group=file.warm.group,
+        warm_memory_bytes=int(file.warm.memory_gib * (1 << 30)),
     )
     if file.engine.concurrent_starts is not None:
         chosen = LocalSettings(**{**vars(chosen), "concurrent_starts": file.engine.concurrent_starts})

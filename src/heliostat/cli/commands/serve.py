@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     examples="""
         heliostat serve
         heliostat serve --home /srv/heliostat --port 9000
+        heliostat serve --warm 1
         heliostat serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem --public-url https://ray.example.com
         heliostat serve --database-url postgresql+psycopg://heliostat@db/heliostat
     """,
@@ -58,6 +59,13 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--engine", type=click.Choice(["local", "simulated"]), help="What runs clusters [HELIOSTAT_ENGINE] (local)."
+)
+@click.option(
+    "--warm",
+    type=click.IntRange(min=0),
+    metavar="NUMBER",
+    help="Clusters of the default release that are kept ready, so that a start takes under a second; about 1 GB each "
+    "[HELIOSTAT_WARM] (0).",
 )
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[HELIOSTAT_LOG_LEVEL] (info)."

@@ -30,7 +30,7 @@ async def demolish(world: World, instance: InstanceId) -> str:
 
 def _end_processes(world: World, instance: InstanceId) -> str:
     folder = world.layout.instance(instance)
-    folders = [folder, world.layout.real_temps(instance), world.layout.temps(instance)]
+    folders = [world.layout.home(instance), world.layout.real_temps(instance), world.layout.temps(instance)]
     left: set[int] = set()
     for node, shim in _known(folder):
         left |= kill_tree(node, shim, folders, KILL_TIMEOUT_SECONDS)

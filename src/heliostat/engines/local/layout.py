@@ -143,6 +143,11 @@ class Layout:
         except OSError:
             return None
 
+    def home(self, instance: InstanceId) -> Path:
+        """The folder that has an instance's nodes, by the name that the kernel knows their open files by."""
+        entry = self.entry(instance)
+        return (self.instance(instance) if entry is None else self._warm / entry).resolve()
+
     def entries(self) -> list[InstanceId]:
         """The entries of the warm pool that belong to no instance."""
         given = {self.entry(instance) for instance in self.instances()}

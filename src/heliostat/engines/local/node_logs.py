@@ -184,7 +184,7 @@ class NodeLogs:
             directory = folders.attempts.get(int(shim[1] or 0))
             if directory is None:
                 return None
-            own = self._layout.instance(instance)
+            own = self._layout.home(instance)
             options = [(own, (NODES, place, LOG_FILE)) for place in (directory, f"{directory}.fenced")]
         else:
             options = [(self._layout.real_temps(instance), (folders.temp, *_LOGS, *name.split("/")))]

@@ -22,6 +22,7 @@ from heliostat_node.features import features
 from .autoscaling.config import offered
 from .limits import STORE_MINIMUM, STORE_SHARE, Machine, wanted_store
 from .notes import begin
+from .plans import head_mark
 from .records import InstanceRecord, NodeRecord
 
 HEAD = "head"
@@ -96,7 +97,7 @@ def given(
     """The instance's plan and record when it is given an entry that it fits; ``record`` is the entry's."""
     head = next(node for node in record.nodes if node.kind == "head")
     workers = [node for node in record.nodes if node.kind == "worker"]
-    nodes = [_taken(plan, head, HEAD, now)]
+    nodes = [dataclasses.replace(_taken(plan, head, HEAD, now), born=head_mark(plan))]
     cold = False
     for group in plan.workers:
         wanted = group.replicas if group.granted is None else min(group.replicas, group.granted)
