@@ -11,7 +11,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Protocol
@@ -40,9 +41,16 @@ class Harness(Protocol):
 
 
 def plan(
-    instance: InstanceId | None = None, *, workers: int = 2, generation: int = 1, name: str = "conformance"
+    instance: InstanceId | None = None,
+    *,
+    workers: int = 2,
+    generation: int = 1,
+    name: str = "conformance",
+    granted: int | None = None,
+    renew: int = 0,
+    env: Mapping[str, str] | None = None,
 ) -> InstancePlan:
-    """A small plan: one head and one group of workers."""
+    """A small plan: one head and one group of workers. What is not named is the workers'."""
     chosen = instance or new_instance_id(new_cluster_id())
     return InstancePlan(
         instance=chosen,
@@ -51,7 +59,8 @@ def plan(
         generation=generation,
         release=Catalogue().default_release,
         head=GroupPlan("head", 1, 1.0, GIB),
-        workers=(GroupPlan("small", workers, 1.0, GIB),),
+        workers=(GroupPlan("small", workers, 1.0, GIB, env=env or {}, granted=granted),),
+        renew=renew,
         ray_token=Secret("c0ffee" * 6),
     )
 
@@ -85,6 +94,11 @@ class EngineConformance:
             f"{nodes} nodes of generation {wanted.generation} are complete",
             harness.within,
         )
+
+    async def seen(
+        self, harness: Harness, wanted: InstancePlan, reached: Callable[[Observation], bool], what: str
+    ) -> Observation:
+        return await until(harness.engine, wanted.instance, reached, what, harness.within)
 
     async def gone(self, harness: Harness, instance: InstanceId) -> None:
         await harness.engine.destroy(instance)
@@ -178,6 +192,101 @@ class EngineConformance:
         assert names(one) < names(three)
         none = await self.up(harness, plan(wanted.instance, workers=0, generation=3))
         assert names(none) == {node.node for node in one.nodes if node.kind == "head"}
+
+    async def test_no_more_nodes_start_than_are_granted(self, harness: Harness) -> None:
+        wanted = plan(workers=3, granted=1)
+        await harness.engine.apply(wanted)
+        seen = await self.seen(
+            harness, wanted, lambda seen: seen.alive == 2 and len(seen.nodes) == 4, "one has started"
+        )
+        waiting = [node for node in seen.nodes if node.state is NodeState.PENDING]
+        assert [node.message for node in waiting] == ["waits for its queue"] * 2
+        assert all(node.pid is None for node in waiting)
+        assert seen.failure is None
+        assert seen.step is not Step.FAILED
+
+    async def test_nodes_that_wait_start_when_they_are_granted(self, harness: Harness) -> None:
+        wanted = plan(workers=3, granted=1)
+        await harness.engine.apply(wanted)
+        few = await self.seen(harness, wanted, lambda seen: seen.alive == 2, "one has started")
+        await harness.engine.apply(plan(wanted.instance, workers=3, granted=2))
+        more = await self.seen(harness, wanted, lambda seen: seen.alive == 3, "two have started")
+        assert names(more) == names(few)
+        all_there = await self.up(harness, plan(wanted.instance, workers=3))
+        assert names(all_there) == names(few)
+
+    async def test_a_grant_that_is_taken_back_ends_nothing(self, harness: Harness) -> None:
+        wanted = plan(workers=2, granted=2)
+        before = await self.up(harness, wanted)
+        await harness.engine.apply(plan(wanted.instance, workers=2, granted=0))
+        after = await self.up(harness, plan(wanted.instance, workers=2, granted=0))
+        assert [node.pid for node in after.nodes] == [node.pid for node in before.nodes]
+
+    async def test_without_a_grant_for_its_head_nothing_starts(self, harness: Harness) -> None:
+        wanted = plan(workers=1)
+        held = replace(wanted, head=replace(wanted.head, granted=0))
+        await harness.engine.apply(held)
+        seen = await self.seen(harness, wanted, lambda seen: len(seen.nodes) == 2, "it has places")
+        assert [node.state for node in seen.nodes] == [NodeState.PENDING] * 2
+        await self.up(harness, replace(wanted, head=replace(wanted.head, granted=1)))
+
+    async def test_groups_come_and_go_while_it_runs(self, harness: Harness) -> None:
+        wanted = plan(workers=1)
+        before = await self.up(harness, wanted)
+        other = GroupPlan("other", 2, 1.0, GIB)
+        more = await self.up(harness, replace(wanted, generation=2, workers=(*wanted.workers, other)))
+        assert names(before) < names(more)
+        fewer = await self.up(harness, replace(wanted, generation=3, workers=(other,)))
+        assert names(fewer) == {node.node for node in more.nodes if node.group != "small"}
+        assert fewer.failure is None
+
+    async def test_an_older_plan_changes_nothing(self, harness: Harness) -> None:
+        wanted = plan(workers=2, generation=5)
+        before = await self.up(harness, wanted)
+        await harness.engine.apply(plan(wanted.instance, workers=0, generation=4))
+        after = await self.up(harness, wanted)
+        assert names(after) == names(before)
+
+    async def test_nodes_tell_the_generation_that_they_were_begun_with(self, harness: Harness) -> None:
+        wanted = plan(workers=1)
+        await self.up(harness, wanted)
+        seen = await self.up(harness, plan(wanted.instance, workers=2, generation=7))
+        assert [node.generation for node in seen.nodes] == [1, 1, 7]
+
+    async def test_a_renewal_replaces_every_worker_and_leaves_an_equal_head(self, harness: Harness) -> None:
+        wanted = plan(workers=3)
+        before = await self.up(harness, wanted)
+        newer = plan(wanted.instance, workers=3, generation=2, renew=2, env={"NEW": "yes"})
+        await harness.engine.apply(newer)
+        after = await self.seen(
+            harness,
+            wanted,
+            lambda seen: seen.complete and all(node.generation == 2 for node in seen.nodes),
+            "all nodes are of the new generation",
+        )
+        head = next(node for node in before.nodes if node.kind == "head")
+        assert names(after) & names(before) == {head.node}
+        assert next(node.pid for node in after.nodes if node.kind == "head") == head.pid
+        assert len(after.nodes) == 4
+        assert [incident.reason for incident in after.incidents] == ["GroupRenewed"]
+        again = await self.up(harness, newer)
+        assert names(again) == names(after)
+
+    async def test_a_renewal_goes_on_under_a_new_engine(self, harness: Harness) -> None:
+        wanted = plan(workers=2)
+        before = await self.up(harness, wanted)
+        newer = plan(wanted.instance, workers=2, generation=2, renew=2)
+        await harness.engine.apply(newer)
+        await harness.reopen()
+        await harness.engine.apply(newer)
+        after = await self.seen(
+            harness,
+            wanted,
+            lambda seen: seen.complete and all(node.generation == 2 for node in seen.nodes),
+            "all nodes are of the new generation",
+        )
+        assert len(names(after) & names(before)) == 1
+        assert len(after.nodes) == 3
 
     async def test_a_new_engine_finds_what_an_old_one_started(self, harness: Harness) -> None:
         wanted = plan()

@@ -9,17 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from heliostat.domain.engine import (
     Endpoints,
     Finding,
-    GroupPlan,
-    Incident,
     InstancePlan,
     NodeLog,
-    NodeObservation,
     NodeState,
     Observation,
     Progress,
@@ -31,24 +28,10 @@ from heliostat.domain.ids import InstanceId, NodeId
 from heliostat.domain.releases import Release
 from heliostat.domain.spec import ClusterSpec
 
+from .simulated_instances import SimulatedInstance
 from .simulated_jobs import Behaviour, SimulatedJob
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@dataclass
-class SimulatedInstance:
-    """One instance in the world."""
-
-    plan: InstancePlan
-    since: datetime
-    nodes: dict[NodeId, NodeObservation] = field(default_factory=dict)
-    born: int = 0
-    """How many nodes it ever had; numbers the next one."""
-    failure: str | None = None
-    incidents: list[Incident] = field(default_factory=list)
-    dying: int = 0
-    """Looks that still find it after a destroy."""
 
 
 @dataclass
@@ -83,6 +66,9 @@ class World:
     """What was uploaded to the heads."""
     unreachable: set[InstanceId] = field(default_factory=set)
     """Heads whose API does not answer."""
+    demand: dict[InstanceId, dict[str, int]] = field(default_factory=dict)
+    """Worker group -> how many nodes its work needs: plays Ray's autoscaler within the bounds of the plan, at the next look.
+    A group without a number keeps what it has."""
     logs: dict[InstanceId, dict[tuple[NodeId, str], bytearray]] = field(default_factory=dict)
     """The nodes' log files: (node, name below its log folder) -> content."""
 
@@ -132,10 +118,8 @@ class SimulatedEngine:
         if known.failure is not None or known.dying:
             self._changed.put_nowait(plan.instance)
             return
-        if plan.generation > known.plan.generation:
-            known.plan = plan
-        if self._converge(known):
-            self._begin_alive(plan.instance)
+        known.take(plan)
+        self._converge(known)
 
     async def observe(self, instance: InstanceId) -> Observation:
         known = self.world.instances.get(instance)
@@ -147,8 +131,11 @@ class SimulatedEngine:
             self._changed.put_nowait(instance)
         if known is None:
             return Observation(instance, present=False)
+        if known.nodes and instance in self.world.demand:
+            self._converge(known)
         nodes = tuple(known.nodes.values())
-        alive = bool(nodes) and all(node.state is NodeState.ALIVE for node in nodes)
+        begun = [node for node in nodes if node.state is not NodeState.PENDING]
+        alive = bool(begun) and all(node.state is NodeState.ALIVE for node in begun)
         head = any(node.kind == "head" and node.state is NodeState.ALIVE for node in nodes)
         step = Step.FAILED if known.failure else Step.UP if alive else Step.WORKERS if head else Step.HEAD
         return Observation(
@@ -163,6 +150,8 @@ class SimulatedEngine:
             endpoints=Endpoints(self.world.dashboard, self.world.client) if head else None,
             failure=known.failure,
             incidents=tuple(known.incidents),
+            wanted=dict(known.wanted),
+            demand=known.unmet(self.world.demand.get(instance, {})),
         )
 
     async def destroy(self, instance: InstanceId) -> None:
@@ -171,6 +160,7 @@ class SimulatedEngine:
             return
         known.nodes.clear()
         self.world.forget(instance)
+        self.world.demand.pop(instance, None)
         self.world.logs.pop(instance, None)
         if self.world.linger:
             known.dying = self.world.linger
@@ -189,8 +179,6 @@ class SimulatedEngine:
         findings = []
         if spec.network_service is not None:
             findings.append(Finding("network_service", Verdict.IGNORED, "this engine has no networks"))
-        if spec.autoscaling.enabled:
-            findings.append(Finding("autoscaling.enabled", Verdict.IGNORED, "the number of nodes stays as given"))
         return findings
 
     async def release_problem(self, release: Release) -> str | None:
@@ -226,15 +214,16 @@ class SimulatedEngine:
             victim = known.nodes.pop(node, None)
             if victim is None:
                 continue
-            known.incidents.append(
-                Incident(f"lost/{node}", self.world.time(), f"{victim.kind.title()}Lost", f"{node} was killed")
-            )
+            known.lose(victim, self.world.time())
             if victim.kind == "head":
-                known.failure = f"the head {node} was killed and cannot be brought back"
-                known.nodes.clear()
                 self.world.forget(instance)
             self._changed.put_nowait(instance)
             return
+
+    def needs(self, instance: InstanceId, group: str, nodes: int) -> None:
+        """The instance's work needs so many nodes of a group from now on."""
+        self.world.demand.setdefault(instance, {})[group] = nodes
+        self._changed.put_nowait(instance)
 
     def restart_head(self, instance: InstanceId) -> None:
         """The head dies and comes back as another node that knows the same jobs; workers live on."""
@@ -242,33 +231,18 @@ class SimulatedEngine:
         for node in [row.node for row in known.nodes.values() if row.kind == "head"]:
             del known.nodes[node]
         self._converge(known)
-        self._begin_alive(instance)
 
     # --- the world's own workings -----------------------------------------------------------------------------------
 
-    def _converge(self, known: SimulatedInstance) -> bool:
-        """Add missing nodes, remove surplus ones; True when something changed."""
-        changed = False
-        groups: list[tuple[str, GroupPlan]] = [
-            ("head", known.plan.head),
-            *(("worker", row) for row in known.plan.workers),
-        ]
-        for kind, group in groups:
-            have = [node for node in known.nodes.values() if (node.kind, node.group) == (kind, group.name)]
-            for surplus in have[group.replicas :]:
-                del known.nodes[surplus.node]
-                changed = True
-            for _ in range(group.replicas - len(have)):
-                known.born += 1
-                name = NodeId(f"{known.plan.instance}-{kind}-{known.born}")
-                known.nodes[name] = NodeObservation(name, kind, group.name, NodeState.STARTING, self.world.time())
-                self.world.write_log(known.plan.instance, name, "raylet.out", f"{name} of group {group.name} starts\n")
-                changed = True
-        wanted = {group.name for _, group in groups}
-        for node in [node for node in known.nodes.values() if node.group not in wanted]:
-            del known.nodes[node.node]
-            changed = True
-        return changed
+    def _converge(self, known: SimulatedInstance) -> None:
+        """Bring it a step nearer to its plan, with the time that this takes."""
+        instance = known.plan.instance
+
+        def log(node: NodeId, text: str) -> None:
+            self.world.write_log(instance, node, "raylet.out", text)
+
+        if known.converge(self.world.demand.get(instance, {}), self.world.time(), log):
+            self._begin_alive(instance)
 
     def _begin_alive(self, instance: InstanceId) -> None:
         if not self.world.start_seconds:
@@ -281,9 +255,7 @@ class SimulatedEngine:
         known = self.world.instances.get(instance)
         if known is None:
             return
-        for name, node in known.nodes.items():
-            if node.state is NodeState.STARTING:
-                known.nodes[name] = replace(
-                    node, state=NodeState.ALIVE, started_at=self.world.time(), ray_node_id=str(name)
-                )
+        known.come_alive(self.world.time())
         self._changed.put_nowait(instance)
+        if known.plan.renew and not known.dying and known.failure is None:
+            self._converge(known)

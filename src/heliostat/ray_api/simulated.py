@@ -13,7 +13,8 @@ from pathlib import Path
 from heliostat.domain.engine import GroupPlan, NodeObservation, NodeState
 from heliostat.domain.errors import Unavailable
 from heliostat.domain.ray_jobs import RaySighting, RayStatus, RaySubmission, WorkSummary, failure_cause
-from heliostat.engines.simulated import SimulatedInstance, World
+from heliostat.engines.simulated import World
+from heliostat.engines.simulated_instances import SimulatedInstance
 from heliostat.engines.simulated_jobs import SimulatedJob, by_its_words
 
 from .base import PACKAGE_LIMIT, SUMMARY_NAMES, Head, RayRefused, too_large

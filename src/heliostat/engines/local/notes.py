@@ -10,6 +10,7 @@ from .counts import awaited, scaled, wanted
 from .facts import Facts, Seen
 from .plans import head_mark
 from .records import InstanceRecord, NodeRecord, moment
+from .renewal import oldest
 
 
 def noted(facts: Facts) -> InstanceRecord:
@@ -91,7 +92,7 @@ def _renewed(record: InstanceRecord, facts: Facts) -> InstanceRecord:
     for group, count in record.renewing.items():
         known = any(row.name == group for row in facts.plan.workers)
         nodes = [node for node in record.nodes if node.kind == "worker" and node.group == group]
-        if known and not all(node.generation >= facts.plan.renew and facts.registered(node) for node in nodes):
+        if known and not all(node.generation >= oldest(facts.plan) and facts.registered(node) for node in nodes):
             continue
         rest = {name: number for name, number in record.renewing.items() if name != group}
         record = dataclasses.replace(record, renewing=rest)

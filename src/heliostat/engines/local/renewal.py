@@ -7,6 +7,7 @@ what it was begun with is not what the plan says now; it can be started again on
 
 from __future__ import annotations
 
+from heliostat.domain.engine import InstancePlan
 from heliostat_node.features import features
 
 from .actions import Prepare, Renew, RenewHead, Step, Vouch
@@ -27,7 +28,7 @@ def renew(facts: Facts) -> Step | None:
         return None
     outdated = [node for group in facts.plan.workers for node in _outdated(facts, group.name)]
     head = _head(facts)
-    due = head is not None and head.generation < facts.plan.renew
+    due = head is not None and head.generation < oldest(facts.plan)
     if not outdated and not due:
         return None
     if not facts.environment_ready:
@@ -42,6 +43,11 @@ def renew(facts: Facts) -> Step | None:
     return RenewHead(head.node) if features(facts.plan.release.ray).gcs_storage else None
 
 
+def oldest(plan: InstancePlan) -> int:
+    """The lowest generation that nodes may be of. Never above the plan's own: no node could be begun with that."""
+    return min(plan.renew, plan.generation)
+
+
 def stays_behind(facts: Facts) -> str:
     """What a renewal cannot bring, in words; empty when there is nothing."""
     if not facts.plan.renew:
@@ -49,7 +55,7 @@ def stays_behind(facts: Facts) -> str:
     head = _head(facts)
     if facts.unreachable:
         return facts.unreachable
-    if head is None or head.generation >= facts.plan.renew or head.born == head_mark(facts.plan):
+    if head is None or head.generation >= oldest(facts.plan) or head.born == head_mark(facts.plan):
         return ""
     if features(facts.plan.release.ray).gcs_storage:
         return ""
@@ -73,7 +79,7 @@ def _outdated(facts: Facts, group: str) -> list[NodeRecord]:
     return [
         node
         for node in places(facts.record, "worker", group)
-        if node.launched_at and node.generation < facts.plan.renew
+        if node.launched_at and node.generation < oldest(facts.plan)
     ]
 
 
