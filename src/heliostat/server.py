@@ -117,7 +117,9 @@ class Server:
             shutil.rmtree(scratch, ignore_errors=True)
             work = Work(store, engine, storage, ray, installation, clock, scratch, work_settings(settings, file))
             stack.push_async_callback(work.close)
-            services = Services.build(store, installation, engine, clock, work.clusters.wake, work.tools)
+            services = Services.build(
+                store, installation, engine, clock, work.clusters.wake, work.tools, work.queues.wake
+            )
             await keep_credentials_file(services, settings.home / "credentials.json", address.url, user_name())
             gateway = Gateway(services.access, GatewaySettings(domain=address.domain, secure=address.scheme == "https"))
             stack.push_async_callback(gateway.aclose)

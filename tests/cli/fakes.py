@@ -20,6 +20,7 @@ from heliostat.client.models import (
     Queue,
     Release,
     ServerVersion,
+    UsageReport,
     Workspace,
 )
 
@@ -272,6 +273,37 @@ class Directory:
         return self._rows
 
 
+def queue(name: str, **fields: Any) -> dict[str, Any]:
+    nothing = {"cpu": None, "memory": None, "gpu": None}
+    taken = {"cpu": "4", "memory": "8Gi", "gpu": 0}
+    return {
+        "workspace": "w-0123456789abcdef", "name": name, "description": "", "created_at": "2026-02-01T00:00:00.000Z",
+        "minimum": nothing, "maximum": nothing, "priority": 0, "backfill": True, "held": taken, "used": taken, "waiting": 0,
+        "notes": [],
+    } | fields  # fmt: skip
+
+
+class Queues:
+    def list(self) -> list[Queue]:
+        bounded = {"cpu": "16", "memory": "64Gi", "gpu": 2}
+        rows = [
+            queue(
+                "research", minimum={"cpu": "2", "memory": "4Gi", "gpu": None}, maximum=bounded, waiting=2, priority=10
+            ),
+            queue("root_queue", description="all of this machine"),
+        ]
+        return [decode(Queue, row) for row in rows]
+
+    def get(self, name: str) -> Queue:
+        held = {"cpu": "4", "memory": "8Gi", "gpu": 0}
+        holder = {
+            "cluster": "ray-0123456789abcdef", "name": "training", "job": None, "instance": "ray-0123456789abcdef-00000001",
+            "nodes": 3, "held": held,
+        }  # fmt: skip
+        note = "4 CPU is held, more than the maximum of 2: nothing is ended for it"
+        return decode(Queue, queue(name, maximum={"cpu": "2"}, notes=[note], holders=[holder]))
+
+
 class Keys:
     def create(self, kind: str, **given: Any) -> NewKey:
         key = {"id": "tok-1", "kind": kind, "principal": "7", "description": "", "created_at": "2026-03-01T09:00:00Z"}
@@ -312,9 +344,18 @@ class FakeClient:
             "role": "owner",
         }
         self.workspaces = Directory([decode(Workspace, workspace)])
-        amount = {"minimum": {"cpu": "2", "memory": "4Gi"}, "maximum": {}}
-        queue = {"workspace": "w-0123456789abcdef", "name": "root_queue", "created_at": "2026-02-01T00:00:00Z"}
-        self.queues = Directory([decode(Queue, queue | amount | {"description": "all of this machine"})])
+        self.queues = Queues()
+
+    def usage(self, **options: Any) -> UsageReport:
+        hours = {"node_hours": 3.5, "cpu_hours": 7.0, "memory_gib_hours": 14.0, "gpu_hours": 0.0, "cu_hours": 7.0}
+        idle = {"node_hours": 0.25, "cpu_hours": 0.5, "memory_gib_hours": 1.0, "gpu_hours": 0.0, "cu_hours": 0.5}
+        whole = {name: value + idle[name] for name, value in hours.items()}
+        none = dict.fromkeys(hours, 0.0)
+        sums = {"starting": none, "useful": hours, "idle": idle, "total": whole}
+        keys = dict.fromkeys(("cluster", "cluster_name", "principal", "principal_name", "hour"))
+        row = {"queue": "research", **keys, **sums}
+        span = {"since": "2026-02-22T12:00:00.000Z", "until": "2026-03-01T12:00:00.000Z"}
+        return decode(UsageReport, {**span, "by": ["queue"], "rows": [row], "total": sums})
 
     def version(self) -> ServerVersion:
         return decode(ServerVersion, {"version": "9.9.9", "api": "v1"})

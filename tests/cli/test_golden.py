@@ -34,6 +34,8 @@ COMMANDS = {
     "release-list": ("release", "list"),
     "workspace-list": ("workspace", "list"),
     "queue-list": ("queue", "list"),
+    "queue-get": ("queue", "get", "research"),
+    "usage": ("usage",),
     "key-list": ("key", "list"),
     "key-create": ("key", "create"),
 }

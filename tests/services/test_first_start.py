@@ -57,8 +57,8 @@ async def test_the_first_start_leaves_what_a_client_needs(services: Services, fi
     assert found is not None and found[1] == ann and found[2].reveal() == made["access_key_secret"]
     workspaces = await services.directory.workspaces(Caller(ann))
     assert [row.id for row in workspaces] == [made["workspace_id"]]
-    queues = await services.directory.queues(Caller(ann), workspaces[0].id)
-    assert [queue.name for queue in queues] == ["root_queue"]
+    queues = await services.queues.list(Caller(ann), workspaces[0].id)
+    assert [view.queue.name for view in queues] == ["root_queue"]
 
 
 async def test_later_starts_change_nothing(services: Services, file: Path) -> None:

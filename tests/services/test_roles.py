@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 
-from heliostat.domain.errors import Forbidden, NotFound
+from heliostat.domain.errors import Conflict, Forbidden, NotFound
 from heliostat.domain.ids import ClusterId, new_workspace_id
-from heliostat.domain.records import CredentialKind, Role
-from heliostat.services import AccessService, Caller, ClusterService, DirectoryService, IdentityService
+from heliostat.domain.records import CredentialKind, Queue, Role
+from heliostat.services import (
+    AccessService,
+    Caller,
+    ClusterService,
+    DirectoryService,
+    IdentityService,
+    QueueService,
+    UsageService,
+)
 
 from .conftest import BOTH, Office, spec
 
 Call = Callable[[Office, Caller, ClusterId], Awaitable[object]]
+
+
+async def _delete_the_root(it: Office, who: Caller, _: ClusterId) -> None:
+    """Which nobody may, but only owners are told so."""
+    with contextlib.suppress(Conflict):
+        await it.services.queues.delete(who, it.workspace, "root_queue")
+
 
 CLUSTERS: dict[str, tuple[Role, Call]] = {
     "create": (Role.EDITOR, lambda it, who, _: it.services.clusters.create(who, it.workspace, spec(f"by-{who.principal.name}"))),
@@ -35,8 +51,28 @@ CLUSTERS: dict[str, tuple[Role, Call]] = {
 }  # fmt: skip
 DIRECTORY: dict[str, tuple[Role, Call]] = {
     "workspace": (Role.VIEWER, lambda it, who, _: it.services.directory.workspace(who, it.workspace)),
-    "queues": (Role.VIEWER, lambda it, who, _: it.services.directory.queues(who, it.workspace)),
     "network_services": (Role.VIEWER, lambda it, who, _: it.services.directory.network_services(who, it.workspace)),
+}
+QUEUES: dict[str, tuple[Role, Call]] = {
+    "list": (Role.VIEWER, lambda it, who, _: it.services.queues.list(who, it.workspace)),
+    "get": (Role.VIEWER, lambda it, who, _: it.services.queues.get(who, it.workspace, "root_queue")),
+    "holders": (Role.VIEWER, lambda it, who, _: it.services.queues.holders(who, it.workspace, "root_queue")),
+    "create": (
+        Role.OWNER,
+        lambda it, who, _: it.services.queues.create(
+            who, it.workspace, Queue(it.workspace, f"by-{who.principal.name}", it.clock.now())
+        ),
+    ),
+    "edit": (
+        Role.OWNER,
+        lambda it, who, _: it.services.queues.edit(
+            who, it.workspace, "root_queue", lambda old: replace(old, description=who.principal.name)
+        ),
+    ),
+    "delete": (Role.OWNER, _delete_the_root),
+}
+USAGE: dict[str, tuple[Role, Call]] = {
+    "usage": (Role.VIEWER, lambda it, who, _: it.services.usage.usage(who, it.workspace)),
 }
 IDENTITY: dict[str, tuple[Role, Call]] = {
     "grant": (
@@ -47,11 +83,15 @@ IDENTITY: dict[str, tuple[Role, Call]] = {
 WORKSPACE_CASES = {
     **{f"clusters.{name}": case for name, case in CLUSTERS.items()},
     **{f"directory.{name}": case for name, case in DIRECTORY.items()},
+    **{f"queues.{name}": case for name, case in QUEUES.items()},
+    **{f"usage.{name}": case for name, case in USAGE.items()},
     **{f"identity.{name}": case for name, case in IDENTITY.items()},
 }
 ELSEWHERE = {
     ClusterService: set[str](),
     DirectoryService: {"workspaces", "create_workspace", "releases", "release", "prepare"},
+    QueueService: set(),
+    UsageService: set(),
     IdentityService: {
         "by_token", "access_key", "remember_nonce", "create_access_key", "create_token", "keys", "revoke",
         "first_start", "renew_admin",
@@ -62,7 +102,10 @@ ELSEWHERE = {
 
 
 def test_no_use_case_is_left_out() -> None:
-    tables = {ClusterService: CLUSTERS, DirectoryService: DIRECTORY, IdentityService: IDENTITY, AccessService: {}}
+    tables = {
+        ClusterService: CLUSTERS, DirectoryService: DIRECTORY, QueueService: QUEUES, UsageService: USAGE,
+        IdentityService: IDENTITY, AccessService: {},
+    }  # fmt: skip
     for service, table in tables.items():
         public = {name for name in vars(service) if not name.startswith("_")}
         assert public == set(table) | ELSEWHERE[service]
@@ -74,6 +117,7 @@ async def facts(it: Office) -> object:
         lambda tx: (
             tx.clusters.page(it.workspace, limit=1000),
             tx.events.of_workspace(it.workspace, limit=1000),
+            tx.queues.list(it.workspace),
             tx.principals.list(),
             tx.credentials.list(),
         )

@@ -19,7 +19,7 @@ from .documents import Documents
 from .edge import Edge
 from .job_documents import JobDocuments
 from .metrics import Metrics
-from .routes import clusters, directory, health, identity, jobs, logs, packages
+from .routes import clusters, directory, health, identity, jobs, logs, packages, queues
 
 
 def create_app(services: Services, version: str) -> FastAPI:
@@ -37,6 +37,7 @@ def create_app(services: Services, version: str) -> FastAPI:
         health.router,
         identity.router,
         directory.router,
+        queues.router,
         clusters.router,
         jobs.router,
         logs.router,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -21,14 +20,12 @@ from heliostat.domain.quantities import (
     parse_memory,
 )
 from heliostat.domain.records import (
-    Amount,
     Cluster,
     Credential,
     Event,
     Instance,
     NetworkService,
     Principal,
-    Queue,
     Role,
     Workspace,
 )
@@ -297,25 +294,6 @@ def workspace(caller: Caller, row: Workspace) -> Document:
         "role": caller.principal.role_in(row.id),
         "tags": dict(row.tags),
     }
-
-
-def queue(row: Queue) -> Document:
-    return {
-        "workspace": row.workspace,
-        "name": row.name,
-        "description": row.description,
-        "created_at": moment(row.created_at),
-        "minimum": _amount(row.minimum),
-        "maximum": _amount(row.maximum),
-    }
-
-
-def _amount(row: Amount) -> Document:
-    return {"cpu": _cores(row.cpu), "memory": None if row.memory is None else format_memory(row.memory), "gpu": row.gpu}
-
-
-def _cores(cpu: Decimal | None) -> str | None:
-    return None if cpu is None else format_cores(cpu)
 
 
 def network_service(row: NetworkService) -> Document:

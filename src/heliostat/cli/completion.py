@@ -46,6 +46,10 @@ def workspace_names(ctx: click.Context, param: click.Parameter, incomplete: str)
     return _asked(ctx, incomplete, lambda client: [row.id for row in client.workspaces.list()])
 
 
+def queue_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return _asked(ctx, incomplete, lambda client: [row.name for row in client.queues.list()])
+
+
 def _asked(ctx: click.Context, incomplete: str, names: Callable[[Client], list[str]]) -> list[str]:
     from heliostat.client.errors import HeliostatError
 

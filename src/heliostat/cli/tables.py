@@ -144,23 +144,6 @@ def workspaces(rows: Iterable[models.Workspace], now: datetime, current: str | N
     )
 
 
-def queues(rows: Iterable[models.Queue]) -> Table:
-    return Table(
-        ("NAME", "GUARANTEED", "LIMIT", "DESCRIPTION"),
-        tuple((row.name, amount(row.minimum, "-"), amount(row.maximum, "none"), row.description) for row in rows),
-        empty="no queues",
-    )
-
-
-def amount(row: models.Amount, nothing: str) -> str:
-    words = [
-        f"{row.cpu} cpu" if row.cpu is not None else "",
-        row.memory or "",
-        f"{row.gpu} gpu" if row.gpu is not None else "",
-    ]
-    return ", ".join(word for word in words if word) or nothing
-
-
 def keys(rows: Iterable[models.Key], now: datetime) -> Table:
     return Table(
         ("ID", "KIND", "STATE", "AGE", "EXPIRES", "PRINCIPAL", "DESCRIPTION"),

@@ -16,6 +16,8 @@ from .identity import IdentityService, NewAccessKey, NewToken
 from .jobs import JobService, JobView, JobWish, masked_job
 from .logs import LogPiece, LogService
 from .packages import PackageService
+from .queues import Holder, QueueService, QueueView
+from .usage import Hours, UsageLine, UsageReport, UsageService
 from .why import Explanation
 
 __all__ = [
@@ -27,6 +29,8 @@ __all__ = [
     "DirectoryService",
     "Explanation",
     "Growth",
+    "Holder",
+    "Hours",
     "IdentityService",
     "JobFilter",
     "JobService",
@@ -39,8 +43,13 @@ __all__ = [
     "NewAccessKey",
     "NewToken",
     "PackageService",
+    "QueueService",
+    "QueueView",
     "ReleaseView",
     "Route",
     "Services",
+    "UsageLine",
+    "UsageReport",
+    "UsageService",
     "masked_job",
 ]

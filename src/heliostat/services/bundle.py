@@ -17,7 +17,9 @@ from .identity import IdentityService
 from .jobs import JobService
 from .logs import LogService
 from .packages import PackageService
-from .seams import Capabilities, Clock, CodeSources, Wake, WakeJob
+from .queues import QueueService
+from .seams import Capabilities, Clock, CodeSources, Wake, WakeJob, WakeQueues
+from .usage import UsageService
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Services:
     logs: LogService
     packages: PackageService
     directory: DirectoryService
+    queues: QueueService
+    usage: UsageService
     identity: IdentityService
     access: AccessService
     installation: Installation
@@ -55,6 +59,7 @@ class Services:
         clock: Clock,
         wake: Wake,
         tools: JobTools,
+        wake_queues: WakeQueues = lambda workspace: None,
     ) -> Services:
         identity = IdentityService(store, clock)
         return cls(
@@ -63,6 +68,8 @@ class Services:
             logs=LogService(store, tools.storage, tools.growth, clock),
             packages=PackageService(store, tools.storage, clock, tools.scratch, tools.max_package_bytes),
             directory=DirectoryService(store, installation, capabilities, clock),
+            queues=QueueService(store, clock, wake_queues),
+            usage=UsageService(store, clock),
             identity=identity,
             access=AccessService(store, identity, installation, clock),
             installation=installation,

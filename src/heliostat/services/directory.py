@@ -1,4 +1,4 @@
-"""What there is to choose from: workspaces, queues, releases, networks."""
+"""What there is to choose from: workspaces, releases, networks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from heliostat.domain.errors import Forbidden, InvalidRequest, NotFound
 from heliostat.domain.ids import WorkspaceId, new_workspace_id
 from heliostat.domain.installation import Installation
+from heliostat.domain.quota import ROOT
 from heliostat.domain.records import NetworkService, Queue, Role, Workspace
 from heliostat.domain.releases import Release
 from heliostat.store import Store, Transaction
@@ -57,17 +58,10 @@ class DirectoryService:
 
         def work(tx: Transaction) -> Workspace:
             tx.workspaces.add(record)
-            tx.queues.add(Queue(record.id, "root_queue", record.created_at, creator=caller.principal.id))
+            tx.queues.add(Queue(record.id, ROOT, record.created_at, creator=caller.principal.id))
             return record
 
         return await self._store.write(work)
-
-    async def queues(self, caller: Caller, workspace: WorkspaceId) -> list[Queue]:
-        def work(tx: Transaction) -> list[Queue]:
-            authorise(tx, caller, workspace, Role.VIEWER, "see queues")
-            return tx.queues.list(workspace)
-
-        return await self._store.read(work)
 
     async def network_services(self, caller: Caller, workspace: WorkspaceId) -> tuple[NetworkService, ...]:
         await self.workspace(caller, workspace)

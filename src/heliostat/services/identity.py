@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from heliostat.domain.errors import Forbidden, InvalidRequest, NotFound, Unauthenticated
 from heliostat.domain.ids import WorkspaceId, new_principal_id, new_workspace_id, random_text
+from heliostat.domain.quota import ROOT
 from heliostat.domain.records import Credential, CredentialKind, Principal, Queue, Role, Workspace
 from heliostat.domain.secret import Secret
 from heliostat.store import Store, Transaction
@@ -146,7 +147,7 @@ class IdentityService:
                 return None
             tx.principals.add(admin)
             tx.workspaces.add(replace(workspace, creator=admin.id))
-            tx.queues.add(Queue(workspace.id, "root_queue", now, description="all of this machine", creator=admin.id))
+            tx.queues.add(Queue(workspace.id, ROOT, now, description="all of this machine", creator=admin.id))
             _add_keys(tx, admin, keys, "first start", now)
             return keys
 

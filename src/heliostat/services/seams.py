@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from heliostat.domain.engine import Finding
-from heliostat.domain.ids import ClusterId, JobId
+from heliostat.domain.ids import ClusterId, JobId, WorkspaceId
 from heliostat.domain.releases import Release
 from heliostat.domain.spec import ClusterSpec
 
@@ -24,6 +24,11 @@ class Wake(Protocol):
 class WakeJob(Protocol):
     def __call__(self, job: JobId, /) -> None:
         """The same for a job."""
+
+
+class WakeQueues(Protocol):
+    def __call__(self, workspace: WorkspaceId, /) -> None:
+        """Tell admission to look at a workspace's queues. Losing it is harmless, too."""
 
 
 class CodeSources(Protocol):

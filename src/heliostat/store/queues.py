@@ -6,16 +6,22 @@ import builtins
 from decimal import Decimal
 
 import orjson
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, cast, delete, func, select, update
 
 from ..domain.errors import AlreadyExists, NotFound
 from ..domain.ids import WorkspaceId
 from ..domain.records import Amount, Queue
 from .codec import dump
-from .schema import queues
+from .schema import claims, queues
 from .statements import AnyRow, Values, changed, insert_new
 
 _Q = queues.c
+_HELD = select(
+    *(
+        cast(func.sum(claims.c[f"node_{name}"] * claims.c.held), BigInteger).label(name)
+        for name in ("cpu", "memory", "gpu")
+    )
+).where(claims.c.workspace == bindparam("place"), claims.c.queue == bindparam("queue"))
 
 
 class Queues:
@@ -25,8 +31,13 @@ class Queues:
         self._connection = connection
 
     def add(self, queue: Queue) -> None:
-        """Raises AlreadyExists when the workspace has a queue of that name."""
+        """Raises AlreadyExists when the workspace has a queue of that name.
+
+        What claims hold of an earlier queue of that name, which can be left of a start that met its deletion, counts.
+        """
         values = {"workspace": queue.workspace, "name": queue.name, **_values(queue)}
+        held = self._connection.execute(_HELD, {"place": queue.workspace, "queue": queue.name}).one()
+        values |= {"held_cpu": held.cpu or 0, "held_memory": held.memory or 0, "held_gpu": held.gpu or 0}
         if not insert_new(self._connection, queues, values):
             raise AlreadyExists("queue", queue.name)
 

@@ -20,6 +20,8 @@ from heliostat.testing.harness import HarnessServer
 
 Json = dict[str, Any]
 DEADLINE_SECONDS = 20
+CAPITAL = ("EditWorkspaceQueue", "DeleteWorkspaceQueue")
+"""Operations whose answers have ``RequestId`` (EMR contract, section 9)."""
 DRIVER = Path(__file__).with_name("driver.py")
 
 
@@ -115,7 +117,8 @@ class Sdk:
         }
         reply = self.driver.ask(command)
         if reply.body is not None:
-            assert reply.headers["x-acs-request-id"] == reply.body["requestId"]
+            spelt = "RequestId" if operation in CAPITAL else "requestId"
+            assert reply.headers["x-acs-request-id"] == reply.body[spelt]
         return reply
 
     def __call__(self, operation: str, *path: str, **request: Any) -> Any:

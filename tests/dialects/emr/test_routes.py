@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from heliostat.dialects.emr.errors import EmrError
 from heliostat.dialects.emr.routes import NOT_OFFERED, OFFERED, MethodNotAllowed, find_route
 
-IDS = {"workspaceId": "w-1", "clusterId": "ray-1", "submissionId": "rj-1", "instanceId": "rj-1"}
+IDS = {
+    "workspaceId": "w-1", "clusterId": "ray-1", "submissionId": "rj-1", "instanceId": "rj-1", "queueName": "q", "queue": "q",
+}  # fmt: skip
 
 
 def fill(path: str, value: str = "") -> str:
@@ -34,11 +36,13 @@ def test_not_offered(operation: str, method: str, path: str) -> None:
 
 
 def test_fixed_words_come_before_ids() -> None:
-    for path in ("/api/v1/workspaces/queues", "/api/v1/workspaces/update"):
-        for method in ("GET", "POST"):
-            with pytest.raises(EmrError) as refused:
-                find_route(method, path)
-            assert refused.value.code == "InvalidAction.NotFound"
+    assert find_route("POST", "/api/v1/workspaces/queues").operation == "CreateWorkspaceQueue"
+    with pytest.raises(MethodNotAllowed):
+        find_route("GET", "/api/v1/workspaces/queues")
+    for method in ("GET", "POST"):
+        with pytest.raises(EmrError) as refused:
+            find_route(method, "/api/v1/workspaces/update")
+        assert refused.value.code == "InvalidAction.NotFound"
 
 
 def test_ids_are_decoded_one_segment_at_a_time() -> None:

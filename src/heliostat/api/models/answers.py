@@ -255,27 +255,6 @@ class WorkspacePage(Answer):
     next_page_token: str | None
 
 
-class AmountAnswer(Answer):
-    """Capacity; null = unlimited."""
-
-    cpu: str | None
-    memory: str | None
-    gpu: int | None
-
-
-class QueueAnswer(Answer):
-    workspace: str
-    name: str
-    description: str
-    created_at: datetime
-    minimum: AmountAnswer
-    maximum: AmountAnswer
-
-
-class QueueList(Answer):
-    queues: list[QueueAnswer]
-
-
 class NetworkServiceAnswer(Answer):
     id: str
     name: str

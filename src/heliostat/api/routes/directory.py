@@ -1,4 +1,4 @@
-"""Workspaces, queues, network services and releases."""
+"""Workspaces, network services and releases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from .. import documents
 from ..context import Here, answer, nothing
 from ..models.answers import (
     NetworkServiceList,
-    QueueList,
     ReleaseAnswer,
     ReleaseList,
     WorkspaceAnswer,
@@ -61,13 +60,6 @@ async def create_workspace(here: Here, body: NewWorkspace) -> Response:
 async def workspace(here: Here, workspace: WorkspacePath) -> Response:
     row = await here.services.directory.workspace(here.caller, WorkspaceId(workspace))
     return answer(documents.workspace(here.caller, row))
-
-
-@router.get("/workspaces/{workspace}/queues", response_model=QueueList, tags=["workspaces"], summary="List queues")
-async def queues(here: Here, workspace: WorkspacePath) -> Response:
-    """Named shares of capacity; every group of nodes is charged to one."""
-    rows = await here.services.directory.queues(here.caller, WorkspaceId(workspace))
-    return answer({"queues": [documents.queue(row) for row in rows]})
 
 
 @router.get(

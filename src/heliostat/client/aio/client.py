@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -12,13 +13,14 @@ from .. import credentials as finding
 from .. import protocol
 from ..decode import decode
 from ..errors import InvalidRequest
-from ..models import Me, ServerVersion
+from ..models import Me, ServerVersion, UsageReport
 from ..protocol import Request, ServerEvent
 from .clusters import AsyncClusters
-from .directory import AsyncNetworkServices, AsyncQueues, AsyncReleases, AsyncWorkspaces
+from .directory import AsyncNetworkServices, AsyncReleases, AsyncWorkspaces
 from .jobs import AsyncJobs
 from .keys import AsyncKeys
 from .packages import AsyncPackages
+from .queues import AsyncQueues
 from .transport import AsyncTransport
 
 T = TypeVar("T")
@@ -81,6 +83,30 @@ class AsyncClient:
 
     async def version(self) -> ServerVersion:
         return decode(ServerVersion, await self.send(protocol.get("/v1/version")))
+
+    async def usage(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        by: Sequence[str] = (),
+        queue: str | None = None,
+        cluster: str | None = None,
+    ) -> UsageReport:
+        """What was used of the workspace's queues: CPU, memory and GPU hours, split into starting, useful and idle.
+
+        The last 7 days unless told otherwise; times need a time zone. ``by`` is any of ``queue``, ``cluster``,
+        ``principal`` and ``hour``: a row for each. ``queue`` and ``cluster`` (id, or name of one that is there) narrow it.
+        """
+        request = protocol.get(
+            await self.in_workspace("/usage"),
+            since=since and since.isoformat(),
+            until=until and until.isoformat(),
+            by=list(by),
+            queue=queue,
+            cluster=cluster,
+        )
+        return decode(UsageReport, await self.send(request))
 
     async def send(self, request: Request) -> Any:
         """Any request of the native API, for what this SDK does not know. Returns the answer's JSON."""

@@ -1,4 +1,4 @@
-"""``client.releases``, ``client.workspaces``, ``client.queues`` and ``client.network_services``: what there is to choose from."""
+"""``client.releases``, ``client.workspaces`` and ``client.network_services``: what there is to choose from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .. import protocol
 from ..decode import decode
-from ..models import NetworkService, Queue, Release, Workspace
+from ..models import NetworkService, Release, Workspace
 
 if TYPE_CHECKING:
     from .client import AsyncClient
@@ -65,16 +65,6 @@ class AsyncWorkspaces:
     async def _role(self, principal: str, workspace: str | None) -> str:
         place = workspace or await self._client.workspace()
         return f"/v1/workspaces/{protocol.segment(place)}/roles/{protocol.segment(principal)}"
-
-
-class AsyncQueues:
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
-
-    async def list(self) -> list[Queue]:
-        """The queues of the client's workspace."""
-        answer = await self._client.send(protocol.get(await self._client.in_workspace("/queues")))
-        return [decode(Queue, row) for row in answer["queues"]]
 
 
 class AsyncNetworkServices:

@@ -6,7 +6,8 @@ Derived from ``aio/client.py`` by ``python -m heliostat.client.derive``: change 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -15,13 +16,14 @@ from .. import credentials as finding
 from .. import protocol
 from ..decode import decode
 from ..errors import InvalidRequest
-from ..models import Me, ServerVersion
+from ..models import Me, ServerVersion, UsageReport
 from ..protocol import Request, ServerEvent
 from .clusters import Clusters
-from .directory import NetworkServices, Queues, Releases, Workspaces
+from .directory import NetworkServices, Releases, Workspaces
 from .jobs import Jobs
 from .keys import Keys
 from .packages import Packages
+from .queues import Queues
 from .transport import Transport
 
 T = TypeVar("T")
@@ -84,6 +86,30 @@ class Client:
 
     def version(self) -> ServerVersion:
         return decode(ServerVersion, self.send(protocol.get("/v1/version")))
+
+    def usage(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        by: Sequence[str] = (),
+        queue: str | None = None,
+        cluster: str | None = None,
+    ) -> UsageReport:
+        """What was used of the workspace's queues: CPU, memory and GPU hours, split into starting, useful and idle.
+
+        The last 7 days unless told otherwise; times need a time zone. ``by`` is any of ``queue``, ``cluster``,
+        ``principal`` and ``hour``: a row for each. ``queue`` and ``cluster`` (id, or name of one that is there) narrow it.
+        """
+        request = protocol.get(
+            self.in_workspace("/usage"),
+            since=since and since.isoformat(),
+            until=until and until.isoformat(),
+            by=list(by),
+            queue=queue,
+            cluster=cluster,
+        )
+        return decode(UsageReport, self.send(request))
 
     def send(self, request: Request) -> Any:
         """Any request of the native API, for what this SDK does not know. Returns the answer's JSON."""

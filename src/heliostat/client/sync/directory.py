@@ -1,4 +1,4 @@
-"""``client.releases``, ``client.workspaces``, ``client.queues`` and ``client.network_services``: what there is to choose from.
+"""``client.releases``, ``client.workspaces`` and ``client.network_services``: what there is to choose from.
 
 Derived from ``aio/directory.py`` by ``python -m heliostat.client.derive``: change that one.
 """
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .. import protocol
 from ..decode import decode
-from ..models import NetworkService, Queue, Release, Workspace
+from ..models import NetworkService, Release, Workspace
 
 if TYPE_CHECKING:
     from .client import Client
@@ -68,16 +68,6 @@ class Workspaces:
     def _role(self, principal: str, workspace: str | None) -> str:
         place = workspace or self._client.workspace()
         return f"/v1/workspaces/{protocol.segment(place)}/roles/{protocol.segment(principal)}"
-
-
-class Queues:
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def list(self) -> list[Queue]:
-        """The queues of the client's workspace."""
-        answer = self._client.send(protocol.get(self._client.in_workspace("/queues")))
-        return [decode(Queue, row) for row in answer["queues"]]
 
 
 class NetworkServices:

@@ -106,7 +106,7 @@ class _App:
         operation = self._operations.by_name[route.operation]
         call = Call(caller, request, route.ids)
         body = await self._perform(operation, call, route)
-        return {"requestId": exchange.id, **body}
+        return {operation.request_id: exchange.id, **body}
 
     async def _authenticate(self, request: Request, exchange: _Exchange) -> Caller:
         """Who asks. The rate is looked at before the nonce is stored, so that a flood does not reach the database."""

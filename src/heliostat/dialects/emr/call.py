@@ -64,3 +64,5 @@ class Operation:
     perform: Callable[[Call], Awaitable[Json]]
     needs: Role
     """In the workspace of the path, if there is one."""
+    request_id: str = "requestId"
+    """How its answer spells that (EMR contract, section 9)."""

@@ -1,6 +1,6 @@
 """The operations on clusters and what is looked up for them, and the table of all operations.
 
-Those on jobs are in :mod:`job_operations`.
+Those on jobs are in :mod:`job_operations`, those on queues in :mod:`queue_operations`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from dataclasses import replace
 
 import orjson
 
-from heliostat.domain.ids import ClusterId, InstanceId, WorkspaceId
-from heliostat.domain.records import Amount, Instance, Role, Workspace
+from heliostat.domain.ids import InstanceId, WorkspaceId
+from heliostat.domain.records import Role, Workspace
 from heliostat.domain.spec import masked
-from heliostat.domain.states import State
 from heliostat.services import Caller, Services
 
 from .call import DEFAULT_PAGE, LARGEST_PAGE, Call, Operation
 from .errors import invalid
 from .job_operations import JobOperations
+from .queue_operations import QueueOperations
 from .translate import discovery
 from .translate.clusters import Json, Writer
 from .translate.fields import Fields, kind_of
@@ -25,7 +25,6 @@ from .translate.spec import read_wish
 
 LONGEST_CLIENT_TOKEN = 128
 _ROWS = 500
-_OCCUPYING = (State.STARTING, State.RUNNING, State.STOPPING)
 
 
 class Operations:
@@ -36,7 +35,6 @@ class Operations:
             "ListWorkspaces": self.list_workspaces,
             "GetWorkspace": self.get_workspace,
             "ListReleaseVersions": self.list_release_versions,
-            "ListWorkspaceQueues": self.list_workspace_queues,
             "ListNetworkServices": self.list_network_services,
             "ListRayCluster": self.list_ray_cluster,
             "GetRayCluster": self.get_ray_cluster,
@@ -52,6 +50,7 @@ class Operations:
             **{name: Operation(perform, Role.VIEWER) for name, perform in reads.items()},
             **{name: Operation(perform, Role.EDITOR) for name, perform in writes.items()},
             **JobOperations(services).by_name,
+            **QueueOperations(services).by_name,
         }
 
     # --- clusters ----------------------------------------------------------------------------------------------------
@@ -140,15 +139,6 @@ class Operations:
             rows = [row for row in rows if version in (row["releaseVersion"], row["displayReleaseVersion"])]
         return {"releaseVersions": rows, "maxResults": len(rows), "totalCount": len(rows)}
 
-    async def list_workspace_queues(self, call: Call) -> Json:
-        queues = await self._services.directory.queues(call.caller, call.workspace)
-        installation = self._services.installation
-        if call.filter("environment") not in (None, *discovery.ENVIRONMENTS):
-            queues = []
-        used = await self._usage(call) if queues else {}
-        rows = [discovery.queue(row, used.get(row.name), installation) for row in queues]
-        return {"queues": rows, "maxResults": len(rows), "totalCount": len(rows)}
-
     async def list_network_services(self, call: Call) -> Json:
         rows = await self._services.directory.network_services(call.caller, call.workspace)
         shown = [discovery.network_service(row, call.workspace) for row in rows]
@@ -163,19 +153,6 @@ class Operations:
             found += rows
             if len(rows) < _ROWS:
                 return found
-
-    async def _usage(self, call: Call) -> dict[str, Amount]:
-        """What the clusters of the workspace take of its queues now."""
-        instances: list[Instance] = []
-        last: ClusterId | None = None
-        while True:
-            views = await self._services.clusters.list(
-                call.caller, call.workspace, limit=_ROWS, before=last, states=_OCCUPYING
-            )
-            instances += [view.instance for view in views if view.instance is not None]
-            if len(views) < _ROWS:
-                return discovery.usage(instances, self._services.installation.gpus)
-            last = views[-1].cluster.id
 
 
 def _position(found: list[Workspace], token: str) -> int:

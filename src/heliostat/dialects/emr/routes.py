@@ -20,6 +20,11 @@ OFFERED = (
     ("GetWorkspace", "GET", _WORKSPACE),
     ("ListReleaseVersions", "GET", "/api/v1/releaseVersions"),
     ("ListWorkspaceQueues", "GET", _WORKSPACE + "/queues"),
+    ("CreateWorkspaceQueue", "POST", "/api/v1/workspaces/queues"),
+    ("EditWorkspaceQueue", "POST", "/api/v1/workspaces/queues/action/edit"),
+    ("DeleteWorkspaceQueue", "DELETE", _WORKSPACE + "/queues/{queueName}"),
+    ("ListQueueTopJobs", "GET", _WORKSPACE + "/queues/{queueName}/topJobs"),
+    ("GetCuHours", "GET", _WORKSPACE + "/metric/cuHours/{queue}"),
     ("ListNetworkServices", "GET", _WORKSPACE + "/networkServices"),
     ("ListRayCluster", "GET", _WORKSPACE + "/rayCluster"),
     ("CreateRayCluster", "POST", _WORKSPACE + "/rayCluster"),
@@ -38,12 +43,7 @@ OFFERED = (
 NOT_OFFERED = (
     ("CreateWorkspace", "POST", "/api/v1/workspaces"),
     ("UpdateWorkspace", "POST", "/api/v1/workspaces/update"),
-    ("CreateWorkspaceQueue", "POST", "/api/v1/workspaces/queues"),
-    ("EditWorkspaceQueue", "POST", "/api/v1/workspaces/queues/action/edit"),
-    ("DeleteWorkspaceQueue", "DELETE", _WORKSPACE + "/queues/{queueName}"),
-    ("ListQueueTopJobs", "GET", _WORKSPACE + "/queues/{queueName}/topJobs"),
     ("CreateNetworkService", "POST", _WORKSPACE + "/networkServices"),
-    ("GetCuHours", "GET", _WORKSPACE + "/metric/cuHours/{queue}"),
     ("ListMembers", "GET", "/api/v1/auth/{workspaceId}/members"),
 )
 """Operations that exist at the vendor, so that they are told apart from a wrong method: 404, not 405."""
