@@ -27,6 +27,7 @@ def opening(
     return [
         _new(instance, principal, group, (queue, node), now, nodes if admitted else 0, nodes)
         for group, (queue, node, nodes) in groups(instance.spec, gpus).items()
+        if nodes
     ]
 
 
@@ -58,10 +59,9 @@ def settled(
         nodes = replicas if group == HEAD else seen.wanted.get(group, replicas)
         claim = known.pop(group, None)
         if claim is None:
-            held = 0 if claims else nodes
-            changes.append(
-                (None, replace(_new(instance, principal, group, (queue, node), now, held, nodes), phase=phase))
-            )
+            here = max(there.get(group, 0), 0 if claims else nodes)
+            fresh = _new(instance, principal, group, (queue, node), now, here, max(here, nodes))
+            changes += [(None, replace(fresh, phase=phase))] if fresh.wanted else []
         elif waiting and (claim.queue, claim.node, claim.priority) != (queue, node, instance.spec.priority):
             changes += [
                 (claim, None),
