@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from heliostat.domain.engine import Endpoints, NodeObservation, NodeState, Progress, Step, Upscaling
+from heliostat.domain.engine import Demand, Endpoints, NodeObservation, NodeState, Progress, Step, Upscaling, Want
 from heliostat.domain.ids import (
     ClusterId,
     JobId,
@@ -32,7 +32,7 @@ from heliostat.domain.jobs import (
     submission_id,
 )
 from heliostat.domain.ray_jobs import Cause, NameCount, RayStatus, WorkSummary
-from heliostat.domain.records import Cluster, Event, Instance, Workspace
+from heliostat.domain.records import Activity, Cluster, Event, Instance, Workspace
 from heliostat.domain.secret import Secret
 from heliostat.domain.spec import Autoscaling, ClusterSpec, FaultTolerance, Lifetime, NodeShape, WorkerGroup
 from heliostat.domain.states import State, Wanted
@@ -125,6 +125,7 @@ def seen(instance: Instance) -> Instance:
         "was killed once",
         137,
         2,
+        3,
     )
     return replace(
         instance,
@@ -132,6 +133,9 @@ def seen(instance: Instance) -> Instance:
         nodes=(head, replace(head, node=NodeId("worker"), kind="worker", state=NodeState.PENDING, started_at=None)),
         progress=(Progress(Step.HEAD, NOW, NOW + timedelta(seconds=3), "one"), Progress(Step.WORKERS, NOW)),
         endpoints=Endpoints("127.0.0.1:8265", "127.0.0.1:10001"),
+        renew=2,
+        demand=Demand((Want({"CPU": 1.5}, 3, "placement group"),), (Want({"GPU": 1.0}, 1),), "no room"),
+        activity=Activity(("3 tasks are running",), NOW),
     )
 
 

@@ -14,13 +14,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heliostat.domain.engine import NodeObservation, Progress
+from heliostat.domain.engine import Demand, NodeObservation, Progress
 from heliostat.domain.errors import InvalidRequest, NotReady
 from heliostat.domain.ids import NodeId
+from heliostat.domain.records import Activity
 from heliostat.domain.secret import Secret
 from heliostat.domain.spec import ClusterSpec, FaultTolerance, NodeShape
 from heliostat.store.codec import decode_spec, encode_spec
-from heliostat.store.run_codec import decode_nodes, decode_progress, encode_nodes, encode_progress
+from heliostat.store.run_codec import (
+    decode_activity,
+    decode_demand,
+    decode_nodes,
+    decode_progress,
+    encode_activity,
+    encode_demand,
+    encode_nodes,
+    encode_progress,
+)
 from heliostat.store.sealing import Sealer
 
 from .samples import a_spec
@@ -36,6 +46,8 @@ STRATEGIES: dict[object, st.SearchStrategy[Any]] = {
     datetime: st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC)),
     NodeId: texts,
     type(None): st.none(),
+    float: st.floats(allow_nan=False, allow_infinity=False),
+    Mapping[str, float]: st.dictionaries(texts, st.floats(allow_nan=False, allow_infinity=False), max_size=3),
 }
 
 
@@ -67,6 +79,13 @@ def test_observations_come_back_as_they_were_written(
 ) -> None:
     assert decode_nodes(encode_nodes(nodes)) == nodes
     assert decode_progress(encode_progress(progress)) == progress
+
+
+@given(of(Demand) | st.none(), of(Activity) | st.none())
+@settings(max_examples=200, deadline=None)
+def test_what_is_seen_of_a_run_comes_back_as_it_was_written(demand: Demand | None, activity: Activity | None) -> None:
+    assert decode_demand(encode_demand(demand)) == demand
+    assert decode_activity(encode_activity(activity)) == activity
 
 
 def test_the_sample_leaves_no_field_at_its_default() -> None:

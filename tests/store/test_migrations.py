@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,19 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
+from heliostat.control.plans import plan_of
+from heliostat.control.reconciler import Reconciler
 from heliostat.domain.errors import NotReady
+from heliostat.domain.installation import Installation
+from heliostat.domain.quota import Phase
+from heliostat.domain.records import Amount, Queue
+from heliostat.domain.states import State, Wanted
+from heliostat.engines.simulated import SimulatedEngine, World
 from heliostat.store import Store, StoreSettings
 from heliostat.store.database import database
 from heliostat.store.migrate import HEAD, MIGRATIONS, migrate
 from heliostat.store.schema import metadata
+from heliostat.testing.clock import ManualClock
 
 from .samples import HOME, NOW, a_cluster, a_job, an_event, an_instance, make_workspaces, seen
 
@@ -62,7 +71,7 @@ def test_head_is_the_newest_revision() -> None:
 async def test_what_an_earlier_heliostat_has_stored_is_there_after_the_upgrade(settings: StoreSettings) -> None:
     """A database of revision 0001, with clusters, runs and events in it."""
     cluster = replace(a_cluster(), started_at=NOW)
-    instance = replace(seen(an_instance(cluster)), ended_at=NOW)
+    instance = replace(seen(an_instance(cluster)), ended_at=NOW, demand=None, activity=None, renew=0)
     cluster = replace(cluster, instance=instance.id)
     event = an_event(cluster.id, key="start-1")
     store = await Store.open(settings)
@@ -71,7 +80,7 @@ async def test_what_an_earlier_heliostat_has_stored_is_there_after_the_upgrade(s
     await store.close()
     with database(settings).migrating() as connection:
         newest = rows(connection)
-        put_back_to_0001(connection)
+        put_back(connection, "0001")
         old = rows(connection)
     assert "jobs" not in old and "logs_kept" not in old["instances"][0] and len(old["events"]) == 1
 
@@ -91,15 +100,59 @@ async def test_what_an_earlier_heliostat_has_stored_is_there_after_the_upgrade(s
         assert rows(connection) | {"events": newest["events"]} == newest
 
 
-def put_back_to_0001(connection: Connection) -> None:
-    """The same rows in the tables as revision 0001 makes them."""
+async def test_a_run_from_before_queues_had_quota_holds_what_it_has_after_the_first_look(
+    settings: StoreSettings,
+) -> None:
+    """A database of revision 0002 with a live run: it is charged without having been asked for, and not stopped."""
+    cluster = a_cluster()
+    instance = replace(seen(an_instance(cluster)), demand=None, activity=None, renew=0)
+    spec = replace(cluster.spec, release="ray-1.3.1", volumes=(), fault_tolerance=None, network_service=None)
+    plain = replace(spec.head, release=None, gpu=None)
+    groups = tuple(replace(group, shape=replace(group.shape, release=None, gpu=None)) for group in spec.workers)
+    spec = replace(spec, head=plain, workers=groups)
+    instance = replace(instance, spec=spec)
+    up = replace(cluster, spec=spec, instance=instance.id, wanted=Wanted.RUNNING, state=State.RUNNING, started_at=NOW)
+    store = await Store.open(settings)
+    await make_workspaces(store)
+    await store.write(lambda tx: tx.queues.add(Queue(HOME, "root_queue", NOW, maximum=Amount(Decimal(1)))))
+    await store.write(lambda tx: (tx.clusters.add(up), tx.instances.add(instance)))
+    await store.close()
+    with database(settings).migrating() as connection:
+        put_back(connection, "0002")
+        assert not inspect(connection).has_table("claims")
+
+    store = await Store.open(settings)
+    try:
+        (queue,) = await store.read(lambda tx: tx.queues.list(HOME))
+        assert (queue.priority, queue.backfill, queue.held, queue.extras) == (0, True, Amount(Decimal(0), 0, 0), {})
+        world, installation, clock = World(), Installation(), ManualClock(NOW)
+        engine = SimulatedEngine(world)
+        await engine.apply(plan_of(instance, installation))
+        reconciler = Reconciler(store, engine, installation, clock)
+        await reconciler.reconcile(cluster.id)
+        claims = await store.read(lambda tx: tx.claims.of_instance(instance.id))
+        assert [(row.group, row.wanted, row.held) for row in claims] == [("", 1, 1), ("large", 3, 3), ("plain", 1, 1)]
+        assert {row.phase for row in claims} == {Phase.USEFUL} and {row.principal for row in claims} == {
+            cluster.creator
+        }
+        (queue,) = await store.read(lambda tx: tx.queues.list(HOME))
+        assert queue.held.cpu == sum(row.node.cores * row.held for row in claims) > 1, (
+            "more than there is: nobody is stopped for it"
+        )
+        assert set(world.starts.values()) == {1} and len(world.instances[instance.id].nodes) == 5
+    finally:
+        await store.close()
+
+
+def put_back(connection: Connection, revision: str) -> None:
+    """The same rows in the tables as an earlier revision makes them."""
     kept = rows(connection)
     metadata.drop_all(connection)
     connection.execute(text("DROP TABLE alembic_version"))
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
-    command.upgrade(config, "0001")
+    command.upgrade(config, revision)
     tables = inspect(connection)
     for table in metadata.sorted_tables:
         if not tables.has_table(table.name):
