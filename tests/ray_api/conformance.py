@@ -232,8 +232,16 @@ class RayApiConformance:
         assert not summary.truncated
         assert (await backend.api.summary(backend.head, "ee000000")).tasks == ()
         assert (await backend.api.summary(backend.head, "")).tasks == ()
+        busy = await backend.api.activity(backend.head)
+        assert busy.submissions >= 1 and (busy.drivers, busy.actors) >= (1, 1)
         await backend.api.stop(backend.head, wanted.submission_id)
         await ended(backend, wanted.submission_id)
+        async with asyncio.timeout(60):
+            while True:
+                left = await backend.api.activity(backend.head)
+                if (left.submissions, left.drivers) < (busy.submissions, busy.drivers) and left.actors < busy.actors:
+                    break
+                await asyncio.sleep(backend.pause)
 
     @pytest.mark.parametrize("which", ["gone", "token"])
     async def test_a_head_that_does_not_answer_or_refuses_our_token_is_unavailable(
@@ -253,6 +261,7 @@ class RayApiConformance:
             lambda: api.has_package(head, "_ray_pkg_1.zip"),
             lambda: api.put_package(head, "_ray_pkg_1.zip", package(tmp_path)),
             lambda: api.summary(head, "02000000"),
+            lambda: api.activity(head),
         ]
         for call in calls:
             with pytest.raises(Unavailable) as caught:

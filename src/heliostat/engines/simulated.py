@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from heliostat.domain.activity import RayActivity
 from heliostat.domain.engine import (
     Endpoints,
     Finding,
@@ -60,10 +61,14 @@ class World:
     """What the heads know of jobs, by submission id. They die with their instance."""
     job_starts: Counter[str] = field(default_factory=Counter)
     """How often each submission id was begun, on whatever instance; more than once is a doubled run."""
+    renews_heads: bool = True
+    """Whether heads can be replaced while their instances go on."""
     job_behaviour: Behaviour | None = None
     """How jobs go; None = as their entry points say."""
     packages: dict[InstanceId, dict[str, bytes]] = field(default_factory=dict)
     """What was uploaded to the heads."""
+    activity: dict[InstanceId, RayActivity] = field(default_factory=dict)
+    """What goes on on an instance beside its jobs."""
     unreachable: set[InstanceId] = field(default_factory=set)
     """Heads whose API does not answer."""
     demand: dict[InstanceId, dict[str, int]] = field(default_factory=dict)
@@ -183,6 +188,9 @@ class SimulatedEngine:
 
     async def release_problem(self, release: Release) -> str | None:
         return self.world.releases_missing.get(release.name)
+
+    def renews_head(self, release: Release) -> bool:
+        return self.world.renews_heads
 
     async def prepare(self, release: Release) -> None:
         await self.begin_preparation(release)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from heliostat.domain.activity import RayActivity
 from heliostat.domain.errors import HeliostatError
 from heliostat.domain.ids import InstanceId
 from heliostat.domain.ray_jobs import RaySighting, RaySubmission, WorkSummary
@@ -69,5 +70,8 @@ class RayApi(Protocol):
 
     async def summary(self, head: Head, ray_job_id: str) -> WorkSummary:
         """Tasks and actors of a driver, counted by name and state."""
+
+    async def activity(self, head: Head) -> RayActivity:
+        """What goes on on the whole cluster. Cheap; asked for again and again."""
 
     async def close(self) -> None: ...

@@ -20,6 +20,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
+from heliostat.domain.activity import RayActivity
 from heliostat.domain.errors import Unavailable
 from heliostat.domain.ray_jobs import (
     NameCount,
@@ -30,6 +31,7 @@ from heliostat.domain.ray_jobs import (
     failure_cause,
 )
 
+from .activity import Unclear, look
 from .base import PACKAGE_LIMIT, SUMMARY_NAMES, Head, RayRefused, too_large
 from .words import masked, refusal, sentence, without_echo
 
@@ -39,6 +41,8 @@ ANSWER_SECONDS = 15.0
 ACTION_SECONDS = 60.0
 """For what the head's agent must do: it connects to its own cluster at the first request, and is waited for 10 s."""
 PACKAGE_SECONDS = 300.0
+LOOK_SECONDS = 15.0
+"""For all the questions of one look at what goes on."""
 CONNECTIONS_PER_HEAD = 16
 """A head that hangs holds up nobody but those who ask it."""
 LARGEST_ANSWER = 32 << 20
@@ -143,6 +147,19 @@ class HttpRayApi:
         tasks, some_tasks = await self._counted(head, "tasks", ray_job_id)
         actors, some_actors = await self._counted(head, "actors", ray_job_id)
         return WorkSummary(tasks, actors, truncated=some_tasks or some_actors)
+
+    async def activity(self, head: Head) -> RayActivity:
+        async def ask(path: str) -> dict[str, Any] | None:
+            answer = await self._ask(head, path)
+            return None if answer.status in (404, 501) else _document(head, answer, "a question for what goes on")
+
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                return await look(ask)
+        except TimeoutError as error:
+            raise Unavailable(f"the head {head.address} did not say within {LOOK_SECONDS:g} s what goes on") from error
+        except Unclear as error:
+            raise Unavailable(f"the head {head.address} does not say clearly {error}") from error
 
     async def _counted(self, head: Head, kind: str, ray_job_id: str) -> tuple[tuple[NameCount, ...], bool]:
         """The names with the most tasks or actors, and whether there were more than these."""

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from heliostat.domain.activity import RayActivity
 from heliostat.domain.errors import Unavailable
 from heliostat.domain.ids import InstanceId
 from heliostat.domain.ray_jobs import RaySighting, RaySubmission, WorkSummary
@@ -79,6 +80,10 @@ class PatientRay:
         if known is not None and known.silent:
             raise Unavailable(f"the head {head.address} does not answer")
         return await self._ray.summary(head, ray_job_id)
+
+    async def activity(self, head: Head) -> RayActivity:
+        async with self._turn(head):
+            return await self._ray.activity(head)
 
     @asynccontextmanager
     async def _turn(self, head: Head) -> AsyncIterator[None]:

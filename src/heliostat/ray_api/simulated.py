@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from heliostat.domain.activity import RayActivity
 from heliostat.domain.engine import GroupPlan, NodeObservation, NodeState
 from heliostat.domain.errors import Unavailable
 from heliostat.domain.ray_jobs import RaySighting, RayStatus, RaySubmission, WorkSummary, failure_cause
@@ -102,6 +104,23 @@ class SimulatedRay:
             return WorkSummary()
         more = max(len(found.tasks), len(found.actors)) > SUMMARY_NAMES
         return WorkSummary(found.tasks[:SUMMARY_NAMES], found.actors[:SUMMARY_NAMES], truncated=found.truncated or more)
+
+    async def activity(self, head: Head) -> RayActivity:
+        """What the world says, and the jobs that have not ended; of those that have drivers, their actors."""
+        known = self._head(head)
+        jobs = self.world.jobs.get(head.instance, {})
+        for job in jobs.values():
+            self._go_on(head, known, job)
+        open_jobs = [job for job in jobs.values() if not job.status.terminal]
+        drivers = [job.script.summary for job in open_jobs if job.status is RayStatus.RUNNING and job.script.summary]
+        actors = sum(sum(row.states.values()) for summary in drivers for row in summary.actors)
+        said = self.world.activity.get(head.instance, RayActivity())
+        return replace(
+            said,
+            submissions=said.submissions + len(open_jobs),
+            drivers=said.drivers + len(drivers),
+            actors=said.actors + actors,
+        )
 
     # --- how a job goes ------------------------------------------------------------------------------------------------
 
