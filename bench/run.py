@@ -6,19 +6,23 @@ import os
 import platform
 import time
 
+import autoscaling
 import calls
 import cluster_start
 import command
 import idle
 import scale
 import submissions
+import warm_start
 
 PARTS = (
     ("start", cluster_start.main),
+    ("warm", warm_start.main),
     ("calls", calls.main),
     ("idle", idle.main),
     ("scale", scale.main),
     ("jobs", submissions.main),
+    ("scaling", autoscaling.main),
     ("cli", command.main),
 )
 
