@@ -21,7 +21,7 @@ from heliostat.store import Transaction
 
 
 def begin(tx: Transaction, record: Cluster, actor: str, now: datetime, gpus: Mapping[str, GpuType]) -> Cluster:
-    """Wish for a new run of a stopped or failed cluster, with secrets of its own. What is left of earlier runs goes.
+    """Wish for a new run of a cluster, with secrets of its own. What there is of earlier runs goes.
 
     Where its queues have room and nobody waits before it, it is admitted at once, else it waits for its turn
     (control.admission).
@@ -39,7 +39,11 @@ def begin(tx: Transaction, record: Cluster, actor: str, now: datetime, gpus: Map
         instance=instance.id, started_at=now,
     )  # fmt: skip
     tx.clusters.save(after)
-    note(tx, after, actor, now, "StartRequested", f"start requested with {record.spec.release}")
+    if record.state in (State.STARTING, State.RUNNING):
+        told = f"restart requested with {record.spec.release}; {record.instance} ends first"
+        note(tx, after, actor, now, "RestartRequested", told)
+    else:
+        note(tx, after, actor, now, "StartRequested", f"start requested with {record.spec.release}")
     return after
 
 
@@ -78,6 +82,15 @@ def remove(tx: Transaction, record: Cluster, actor: str, now: datetime) -> Clust
         after = replace(record, wanted=Wanted.DELETED, state=State.STOPPING, message="ok")
     tx.clusters.save(after)
     note(tx, record, actor, now, "DeleteRequested", "deletion requested")
+    return after
+
+
+def stop(tx: Transaction, record: Cluster, actor: str, now: datetime, reason: str, message: str) -> Cluster:
+    """Wish for the present run of a cluster to be gone. ``reason`` and ``message`` are those of the event."""
+    after = replace(record, wanted=Wanted.STOPPED, state=State.STOPPING, message="ok", modified=False)
+    retire(tx, record.id, now)
+    tx.clusters.save(after)
+    note(tx, after, actor, now, reason, message)
     return after
 
 
