@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import signal
 import sys
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from heliostat.domain.engine import InstancePlan, Step
+from heliostat.domain.engine import InstancePlan, Scaling, Step
 from heliostat.engines.local import LocalSettings, supervisor
 from heliostat.engines.local.records import InstanceRecord
 
@@ -82,6 +83,75 @@ async def test_a_crash_at_any_save_of_a_start_converges(
     await lab.open()
     try:
         await converged(lab, wanted)
+    finally:
+        await lab.close()
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("save", [1, 2, 4, 6])
+async def test_a_crash_at_any_save_of_a_change_converges(
+    settings: LocalSettings, monkeypatch: pytest.MonkeyPatch, save: int, after: bool
+) -> None:
+    """A worker goes while the other one is renewed."""
+    lab = Lab(settings, health=Healthy())
+    await lab.open()
+    wanted = plan()
+    await lab.engine.apply(wanted)
+    before = await until(lab.engine, wanted.instance, lambda seen: seen.complete and seen.step is Step.UP, "it is up")
+    newer = plan(wanted.instance, workers=1, generation=2, renew=2)
+    with monkeypatch.context() as patch:
+        crashed = crash_at(save, after, patch)
+        try:
+            await lab.engine.apply(newer)
+            async with asyncio.timeout(10):
+                while not crashed():
+                    await lab.engine.observe(wanted.instance)
+                    await asyncio.sleep(0.01)
+        except Crash:
+            pass
+        try:
+            await lab.engine.close()
+        except Crash:
+            pytest.fail("closing saves nothing")
+    await lab.open()
+    try:
+        await lab.engine.apply(newer)
+        seen = await until(
+            lab.engine,
+            wanted.instance,
+            lambda seen: seen.complete and len(seen.nodes) == 2 and all(node.generation == 2 for node in seen.nodes),
+            "one new worker is left",
+        )
+        assert len({node.node for node in seen.nodes} & {node.node for node in before.nodes}) == 1, "the head stays"
+        assert {incident.reason for incident in seen.incidents if incident.warning} <= {"OrphanFound"}
+        assert len([command for command in lab.processes().values() if "sleep" in command]) <= 4
+    finally:
+        await lab.close()
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_a_crash_in_a_request_of_the_autoscaler_makes_it_count_once(
+    settings: LocalSettings, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    lab = Lab(settings, health=Healthy())
+    await lab.open()
+    wanted = dataclasses.replace(plan(workers=0), scaling=Scaling())
+    wanted = dataclasses.replace(wanted, workers=(dataclasses.replace(wanted.workers[0], max_replicas=9),))
+    await lab.engine.apply(wanted)
+    await until(lab.engine, wanted.instance, lambda seen: seen.complete and seen.step is Step.UP, "it is up")
+    with monkeypatch.context() as patch:
+        crash_at(1, after, patch)
+        with pytest.raises(Crash):
+            lab.engine._supervisors[wanted.instance].scale_up("r1", "small", 2)
+        await lab.engine.close()
+    await lab.open()
+    try:
+        await lab.engine.apply(wanted)
+        lab.engine._supervisors[wanted.instance].scale_up("r1", "small", 2)
+        seen = await until(
+            lab.engine, wanted.instance, lambda seen: seen.complete and len(seen.nodes) == 3, "both came"
+        )
+        assert seen.wanted == {"small": 2}
     finally:
         await lab.close()
 

@@ -80,17 +80,20 @@ class Scaler:
         if not self._open() or count <= 0 or request in record.requests:
             return False
         before = wanted(plan, record, known)
-        record = self._add(group, count, request, self._not_before(group))
-        now = self._world.now()
+        more = self._add(group, count, request, self._not_before(group))
         text = f"{_workers(count)} added to group {group}: {asked_for(self.demand, known.min_replicas, before)}"
-        incident = Incident(f"added/{request}", moment(now), "WorkersAdded", text, warning=False)
-        self._owner.save(
-            dataclasses.replace(
-                record.with_incident(incident),
-                wanted={**record.wanted, group: before + count},
-                requests=(*record.requests, request)[-MAX_REQUESTS:],
+        incident = Incident(f"added/{request}", moment(self._world.now()), "WorkersAdded", text, warning=False)
+        try:
+            self._owner.save(
+                dataclasses.replace(
+                    more.with_incident(incident),
+                    wanted={**record.wanted, group: before + count},
+                    requests=(*record.requests, request)[-MAX_REQUESTS:],
+                )
             )
-        )
+        except OSError:
+            self._world.ports.release(port for node in more.nodes[len(record.nodes) :] for port in node.ports.values())
+            raise
         log.info("workers added", instance=record.instance, group=group, count=count, request=request)
         return True
 
