@@ -55,6 +55,11 @@ class Target:
         made = self.admin.post(path, json={"name": secrets.token_hex(8), "start": False})
         return str(made.raise_for_status().json()["id"])
 
+    def queue(self) -> str:
+        """The same as long as it is there: a change of one looks at all of them."""
+        self.admin.post(f"/v1/workspaces/{self.workspace}/queues", json={"name": "fuzzed"})
+        return "fuzzed"
+
     def new_job(self) -> str:
         made = self.admin.post(f"/v1/workspaces/{self.workspace}/jobs", json={"entrypoint": "true"})
         return str(made.raise_for_status().json()["id"])
@@ -89,6 +94,8 @@ def check(case: schemathesis.Case, target: Target) -> None:
     there = {"workspace": target.workspace, "principal": "ada", "release": "ray-1.3.1"}
     if "cluster" in case.path_parameters:
         there["cluster"] = target.new_cluster()
+    if "queue" in case.path_parameters:
+        there["queue"] = target.queue()
     if "job" in case.path_parameters:
         there |= {"job": target.new_job(), "name": "driver"}
     if case.operation.path.endswith("/{name}"):

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
-from heliostat.api.models import answers, job_answers
+from heliostat.api.models import answers, job_answers, queue_answers
 from heliostat.api.openapi import OPEN, TICKETS
 from heliostat.domain.ids import InstanceId
 from heliostat.domain.job_states import JobStatus
@@ -21,7 +21,9 @@ from .support import House, frames
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 WORKSPACE_ROUTES = {
     "": answers.WorkspaceAnswer,
-    "/queues": answers.QueueList,
+    "/queues": queue_answers.QueueList,
+    "/queues/root_queue": queue_answers.QueueDetail,
+    "/usage?by=queue&by=cluster&by=principal&by=hour": queue_answers.UsageAnswer,
     "/network-services": answers.NetworkServiceList,
     "/clusters": answers.ClusterPage,
     "/clusters/demo": answers.ClusterAnswer,
@@ -105,6 +107,10 @@ async def test_answers_are_what_the_models_say(house: House) -> None:
         exactly(job_answers.JobPage, (await house.admin.get(house.jobs)).content)
     watched = frames((await house.admin.get(f"{house.jobs}/{job['id']}/watch")).text)
     assert watched[0][1] == (await house.admin.get(f"{house.jobs}/{job['id']}")).json()
+    queues = f"/v1/workspaces/{house.workspace}/queues"
+    made = await house.admin.post(queues, json={"name": "q", "maximum": {"cpu": 2}})
+    exactly(queue_answers.QueueAnswer, made.content)
+    exactly(queue_answers.QueueAnswer, (await house.admin.patch(f"{queues}/q", json={"priority": 1})).content)
     exactly(answers.NewKeyAnswer, (await house.admin.post("/v1/keys", json={})).content)
     exactly(answers.WorkspaceAnswer, (await house.admin.post("/v1/workspaces", json={"name": "w"})).content)
     exactly(answers.ReleaseAnswer, (await house.admin.post("/v1/releases/ray-1.3.1/prepare")).content)
@@ -140,7 +146,11 @@ async def test_the_document_is_sound(house: House) -> None:
 
 
 async def test_examples_of_bodies_are_accepted(house: House) -> None:
-    for model, path in (("NewCluster", house.clusters), ("NewJob", house.jobs)):
+    for model, path in (
+        ("NewCluster", house.clusters),
+        ("NewJob", house.jobs),
+        ("NewQueue", f"/v1/workspaces/{house.workspace}/queues"),
+    ):
         examples = house.app.openapi()["components"]["schemas"][model]["examples"]
         assert examples
         for example in examples:

@@ -16,6 +16,8 @@ READ, WRITE, OWN, ADMIN = Role.VIEWER, Role.EDITOR, Role.OWNER, None
 ENDPOINTS: list[tuple[str, str, Any, Role | None]] = [
     ("GET", "/v1/workspaces/{ws}", None, READ),
     ("GET", "/v1/workspaces/{ws}/queues", None, READ),
+    ("GET", "/v1/workspaces/{ws}/queues/root_queue", None, READ),
+    ("GET", "/v1/workspaces/{ws}/usage?by=cluster", None, READ),
     ("GET", "/v1/workspaces/{ws}/network-services", None, READ),
     ("GET", "/v1/workspaces/{ws}/clusters", None, READ),
     ("GET", "/v1/workspaces/{ws}/clusters/demo", None, READ),
@@ -47,6 +49,9 @@ ENDPOINTS: list[tuple[str, str, Any, Role | None]] = [
     ("POST", "/v1/workspaces/{ws}/clusters/{id}/start", None, WRITE),
     ("POST", "/v1/workspaces/{ws}/clusters/{id}/stop", None, WRITE),
     ("DELETE", "/v1/workspaces/{ws}/clusters/{id}?stop=true", None, WRITE),
+    ("POST", "/v1/workspaces/{ws}/queues", {"name": "spare"}, OWN),
+    ("PATCH", "/v1/workspaces/{ws}/queues/root_queue", {"description": "x"}, OWN),
+    ("DELETE", "/v1/workspaces/{ws}/queues/spare", None, OWN),
     ("PUT", "/v1/workspaces/{ws}/roles/robot", {"role": "viewer"}, OWN),
     ("DELETE", "/v1/workspaces/{ws}/roles/robot", None, OWN),
     ("POST", "/v1/workspaces", {"name": "second"}, ADMIN),
