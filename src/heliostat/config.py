@@ -165,6 +165,7 @@ class RetentionFile(_Strict):
     job_days: int = Field(default=90, ge=0)
     event_days: int = Field(default=90, ge=0)
     package_days: int = Field(default=30, ge=0)
+    usage_days: int = Field(default=400, ge=0)
 
 
 class ConfigFile(_Strict):

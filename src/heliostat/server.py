@@ -121,7 +121,8 @@ class Server:
                 store, installation, engine, clock, work.clusters.wake, work.tools, work.queues.wake
             )
             await keep_credentials_file(services, settings.home / "credentials.json", address.url, user_name())
-            gateway = Gateway(services.access, GatewaySettings(domain=address.domain, secure=address.scheme == "https"))
+            gateway_settings = GatewaySettings(domain=address.domain, secure=address.scheme == "https")
+            gateway = Gateway(services.access, gateway_settings, work.traffic)
             stack.push_async_callback(gateway.aclose)
             api = heliostat.api.create_app(services, VERSION)
             app = Front(
@@ -180,7 +181,7 @@ def work_settings(settings: Settings, file: ConfigFile) -> WorkSettings:
         fetch=FetchPolicy(allowed_folders=jobs.code_folders, options=file.storage.options),
         retention=RetentionSettings(
             jobs=_days(keep.job_days), logs=_days(keep.log_days), packages=_days(keep.package_days),
-            events=_days(keep.event_days),
+            events=_days(keep.event_days), usage=_days(keep.usage_days),
         ),
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What has ended stays for a while and then goes: jobs, their logs, uploaded code, events.
+"""What has ended stays for a while and then goes: jobs, their logs, uploaded code, events, usage.
 
 What is in the storage goes before the row that knows of it, so that after a crash the row is still there and the next sweep
 removes both. Several servers may sweep at once: removing what is gone is no error.
@@ -45,6 +45,8 @@ class RetentionSettings:
     packages: timedelta | None = timedelta(days=30)
     """Uploaded code, from its last use."""
     events: timedelta | None = timedelta(days=90)
+    usage: timedelta | None = timedelta(days=400)
+    """Hours of the ledger: long enough to compare a month with the same one a year before."""
     first: timedelta = timedelta(minutes=1)
     """From the start of a server to its first sweep."""
     every: timedelta = timedelta(hours=1)
@@ -80,6 +82,7 @@ class Retention:
             ("log files", self._settings.logs, self._logs),
             ("packages", self._settings.packages, self._packages),
             ("events", self._settings.events, self._events),
+            ("usage", self._settings.usage, self._usage),
         )
         removed: dict[str, int] = {}
         failure: Unavailable | None = None
@@ -135,6 +138,14 @@ class Retention:
             count += removed
         return count
 
+    async def _usage(self, before: datetime) -> int:
+        count = 0
+        for workspace in await self._store.read(lambda tx: tx.ledger.workspaces_before(before)):
+            forget = partial(_forget_usage, workspace, before)
+            while removed := await self._store.write(forget):
+                count += removed
+        return count
+
     async def _remove(
         self,
         find: Callable[[int, Transaction], list[T]],
@@ -168,6 +179,10 @@ class Retention:
         if refused:
             raise next(iter(refused.values()))
         return count
+
+
+def _forget_usage(workspace: WorkspaceId, before: datetime, tx: Transaction) -> int:
+    return tx.ledger.remove_before(workspace, before, limit=BATCH)
 
 
 def _claimed(tx: Transaction, package: Package, before: datetime, now: datetime) -> bool:

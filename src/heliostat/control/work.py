@@ -1,5 +1,5 @@
-"""Everything that works in the background of one server, put together: the loops of clusters and jobs, the collecting of
-logs, the fetching of code, and retention."""
+"""Everything that works in the background of one server, put together: the loops of clusters, queues and jobs, the watch
+over what goes on, the collecting of logs, the fetching of code, the meter of usage, and retention."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from heliostat.ray_api import RayApi
 from heliostat.ray_api.patience import PatientRay
 from heliostat.services import Growth, JobTools
 from heliostat.services.seams import Clock
+from heliostat.services.traffic import Traffic
 from heliostat.storage import Storage
 from heliostat.storage.fetch import FetchPolicy
 from heliostat.store import Store
 
+from .activity import ActivitySettings, ActivityWatch
 from .admission import Admission
 from .code_delivery import CodeDelivery
 from .job_reconciler import JobReconciler, JobSettings
 from .leases import Anyone, Leases, SoleServer, StoredLeases
 from .log_keeper import LogKeeper
 from .loop import ControlLoop, Loop, LoopSettings
+from .meter import Meter, MeterSettings
 from .reconciler import Reconciler
 from .retention import Retention, RetentionSettings
 
@@ -35,7 +38,10 @@ class WorkSettings:
     clusters: LoopSettings = LoopSettings()
     queues: LoopSettings = LoopSettings(workers=2)
     jobs: LoopSettings = LoopSettings(workers=16)
+    activities: LoopSettings = LoopSettings(workers=4)
     job: JobSettings = JobSettings()
+    activity: ActivitySettings = ActivitySettings()
+    meter: MeterSettings = MeterSettings()
     fetch: FetchPolicy = field(default_factory=FetchPolicy)
     retention: RetentionSettings = RetentionSettings()
     max_package_bytes: int = 100 << 20
@@ -66,7 +72,7 @@ class Work:
             installation,
             clock,
             self.keeper,
-            self._wake_jobs,
+            self._wake_others,
             settings.job.log_patience,
             self._wake_queues,
         )
@@ -83,6 +89,14 @@ class Work:
             store, ray, self.keeper, code, installation, clock, self.clusters.wake, settings.job
         )
         self.jobs = Loop(store, self._job_reconciler, _leases(store, clock, "job", settings), settings.jobs)
+        self.traffic = Traffic(store, clock)
+        self.activities = Loop(
+            store,
+            ActivityWatch(store, ray, clock, self.clusters.wake, self.traffic.sessions, settings.activity),
+            _leases(store, clock, "activity", settings),
+            settings.activities,
+        )
+        self._meter = Meter(store, clock, settings.meter)
         self._retention = Retention(store, storage, clock, settings.retention)
         self.tools = JobTools(storage, code, self.jobs.wake, scratch, growth, settings.max_package_bytes)
 
@@ -92,12 +106,15 @@ class Work:
             group.create_task(self.clusters.run(), name="clusters")
             group.create_task(self.queues.run(), name="queues")
             group.create_task(self.jobs.run(), name="jobs")
+            group.create_task(self.activities.run(), name="activities")
+            group.create_task(self._meter.run(), name="meter")
             group.create_task(self._retention.run(), name="retention")
 
     async def close(self) -> None:
         await self._job_reconciler.close()
         await self._reconciler.close()
         await self.keeper.close()
+        await self.traffic.close()
 
     def _wake_queues(self, workspace: WorkspaceId) -> None:
         self.queues.wake(workspace)
@@ -105,8 +122,9 @@ class Work:
     def _wake_cluster(self, cluster: ClusterId) -> None:
         self.clusters.wake(cluster)
 
-    async def _wake_jobs(self, cluster: ClusterId) -> None:
-        """A cluster has changed: its jobs may go on."""
+    async def _wake_others(self, cluster: ClusterId) -> None:
+        """A cluster has changed: its jobs may go on, and it may have come to run."""
+        self.activities.wake(cluster)
         for job in await self._store.read(lambda tx: tx.jobs.unsettled_on(cluster)):
             self.jobs.wake(job)
 

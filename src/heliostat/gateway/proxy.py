@@ -31,7 +31,7 @@ from .ray_client import RayClientDoor
 from .reply import Reply, request_of
 from .request import GatewayRequest
 from .settings import GatewaySettings
-from .streams import CLIENT_GONE, Gatekeeper, OpenStreams, Stream, StreamEnded
+from .streams import CLIENT_GONE, Gatekeeper, OpenStreams, Stream, StreamEnded, TrafficNotes
 from .upload import Receive, Scope, Send, Upload
 
 log = structlog.get_logger()
@@ -52,10 +52,10 @@ class HeadFailed(Exception):
 class Gateway:
     """An ASGI 3 application for HTTP and websockets; ``await aclose()`` ends its streams and connections."""
 
-    def __init__(self, access: Gatekeeper, settings: GatewaySettings) -> None:
+    def __init__(self, access: Gatekeeper, settings: GatewaySettings, traffic: TrafficNotes | None = None) -> None:
         self._gatekeeper = access
         self._settings = settings
-        self._streams = OpenStreams(access, settings.recheck_every)
+        self._streams = OpenStreams(access, settings.recheck_every, traffic)
         self._session: aiohttp.ClientSession | None = None
         self.ray_client = RayClientDoor(access, self._streams, settings)
         """For HTTP/2 connections, which are no business of an ASGI application."""
@@ -207,9 +207,9 @@ class Gateway:
             await send({"type": "lifespan.startup.complete"})
 
 
-def create_app(access: Gatekeeper, settings: GatewaySettings) -> Gateway:
+def create_app(access: Gatekeeper, settings: GatewaySettings, traffic: TrafficNotes | None = None) -> Gateway:
     """The gateway as an ASGI application, for the common port or for a server of its own."""
-    return Gateway(access, settings)
+    return Gateway(access, settings, traffic)
 
 
 def _url(allow: Allow) -> URL:

@@ -1,7 +1,8 @@
 """Open streams, so that they end soon after the right to them has ended.
 
 A request is authorised when it begins, but a followed log may stay open for days. Every few seconds each older stream's
-token is asked about again; when it was revoked, lost its role, or its instance is no longer up, the stream is ended.
+token is asked about again; when it was revoked, lost its role, or its instance is no longer up, the stream is ended. Here
+it is also noted which instances are in use.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Protocol
 
 import structlog
 
-from heliostat.domain.ids import ClusterId
+from heliostat.domain.ids import ClusterId, InstanceId
 from heliostat.domain.secret import Secret
 from heliostat.services.access import Access
 
@@ -33,6 +34,14 @@ class Gatekeeper(Protocol):
     async def resolve(self, token: str, cluster: ClusterId | None) -> Access | None: ...
 
     def session(self, access: Access) -> str: ...
+
+
+class TrafficNotes(Protocol):
+    """Who is told what goes through the gateway (:class:`heliostat.services.Traffic`). Neither call waits for anything."""
+
+    def used(self, instance: InstanceId) -> None: ...
+
+    def session(self, instance: InstanceId, change: int) -> None: ...
 
 
 class StreamEnded(Exception):
@@ -62,15 +71,17 @@ class Stream:
 
 
 class OpenStreams:
-    def __init__(self, gatekeeper: Gatekeeper, every: timedelta) -> None:
+    def __init__(self, gatekeeper: Gatekeeper, every: timedelta, traffic: TrafficNotes | None = None) -> None:
         self._gatekeeper = gatekeeper
+        self._traffic = traffic
         self._every = every.total_seconds()
         self._streams: set[Stream] = set()
         self._checker: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
-    def open(self, allow: Allow, cluster: ClusterId | None) -> Iterator[Stream]:
-        """Register the current task's stream for the length of the block. ``cluster``: as its request named it.
+    def open(self, allow: Allow, cluster: ClusterId | None, *, session: bool = False) -> Iterator[Stream]:
+        """Register the current task's stream for the length of the block. ``cluster``: as its request named it;
+        ``session``: whether it is the one that a ``ray://`` client holds while it is connected.
 
         Raises StreamEnded when it was ended.
         """
@@ -80,6 +91,10 @@ class OpenStreams:
         cancelling = task.cancelling()
         stream = Stream(task, allow, cluster)
         self._streams.add(stream)
+        if self._traffic is not None:
+            self._traffic.used(allow.instance)
+            if session:
+                self._traffic.session(allow.instance, 1)
         if self._checker is None or self._checker.done():
             self._checker = asyncio.create_task(self._check_often(), name="gateway stream check")
         try:
@@ -90,6 +105,8 @@ class OpenStreams:
             raise
         finally:
             self._streams.discard(stream)
+            if self._traffic is not None and session:
+                self._traffic.session(allow.instance, -1)
             stream.reason = stream.reason or "finished"
 
     def __len__(self) -> int:
@@ -106,10 +123,17 @@ class OpenStreams:
     async def _check_often(self) -> None:
         while self._streams:
             await asyncio.sleep(self._every)
+            self._note()
             try:
                 await self._check()
             except Exception:  # a failing store must not end the check for good; requests report it
                 log.warning("stream check failed", streams=len(self._streams), exc_info=True)
+
+    def _note(self) -> None:
+        """What stays open is use, too."""
+        if self._traffic is not None:
+            for instance in {stream.allow.instance for stream in self._streams}:
+                self._traffic.used(instance)
 
     async def _check(self) -> None:
         old = time.monotonic() - self._every / 2

@@ -37,6 +37,11 @@ _OPEN_TO = _IDENTITY.where(
     _I.submit_token_hash == bindparam("token_hash"), _I.ended_at.is_(None), _I.retired.is_(False)
 )
 _LIVE_IDS = select(_I.id).where(_I.ended_at.is_(None))
+_RUNNING = (
+    select(_I.cluster)
+    .where(_I.ended_at.is_(None), _I.running_at.is_not(None), _I.retired.is_(False))
+    .order_by(_I.running_at, _I.id)
+)
 _LOAD = select(instances).where(_I.id.in_(bindparam("ids", expanding=True)))
 _SAVE = update(instances).where(_BY_ID)
 _TOUCH = update(instances).where(_BY_ID).values(traffic_at=bindparam("now", type_=Instant()))
@@ -81,6 +86,10 @@ class Instances:
     def live_ids(self) -> set[InstanceId]:
         """Of all clusters: whatever an engine finds beyond these is an orphan."""
         return set(self._connection.execute(_LIVE_IDS).scalars())
+
+    def running_clusters(self) -> list[ClusterId]:
+        """Clusters of all workspaces with a run that has come to run and is wanted."""
+        return [ClusterId(id) for id in self._connection.execute(_RUNNING).scalars()]
 
     def of_rows(self, keys: Collection[tuple[InstanceId, int]]) -> dict[InstanceId, Instance]:
         """The instances with these ids, whose present revisions the caller has just read."""

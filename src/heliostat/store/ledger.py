@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, delete, func, select, tuple_
 from sqlalchemy.sql.dml import Insert
 
 from ..domain.ids import ClusterId, WorkspaceId
@@ -53,6 +53,17 @@ class Ledger:
         if claim.held and until > claim.metered_until:
             statement = _add(self._connection.dialect.name)
             self._connection.execute(statement, list(_rows(claim, until)))
+
+    def workspaces_before(self, time: datetime) -> list[WorkspaceId]:
+        """Which have sums of hours that ended before."""
+        query = select(_U.workspace).where(_U.hour <= time - _HOUR).distinct()
+        return [WorkspaceId(id) for id in self._connection.execute(query).scalars()]
+
+    def remove_before(self, workspace: WorkspaceId, time: datetime, *, limit: int) -> int:
+        """Removes up to ``limit`` sums of hours that ended before; says how many."""
+        keys = list(usage_hours.primary_key.columns)
+        old = select(*keys).where(_U.workspace == workspace, _U.hour <= time - _HOUR).limit(limit)
+        return self._connection.execute(delete(usage_hours).where(tuple_(*keys).in_(old))).rowcount
 
     def sums(
         self,

@@ -103,7 +103,7 @@ class RayClientProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc is u
         if isinstance(decision, Refusal):
             return decision
         try:
-            with self._streams.open(decision, reading.cluster):
+            with self._streams.open(decision, reading.cluster, session=call.method == SESSION):
                 await self._carry(decision, call.metadata, context)
         except StreamEnded as ended:
             log.info("gateway stream ended", reason=ended.reason, cluster=decision.cluster)
