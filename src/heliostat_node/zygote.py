@@ -78,8 +78,6 @@ class Zygote:
                 return {"id": identity, "ray": shim.ray_version(), "python": platform.python_version()}
             case {"op": "start", "directory": str(directory)} if Path(directory).is_dir():
                 return self._start(identity, lambda: shim.run(directory))
-            case {"op": "start", "directory": directory}:
-                return {"id": identity, "error": f"{directory!r} is not a directory."}
             case {
                 "op": "mourn", "gcs_address": str(address), "ray_node_id": str(node),
                 "token_path": str() | None as token, "reason": str(reason),
@@ -89,6 +87,8 @@ class Zygote:
                 "op": "drain", "directory": str(directory), "deadline_ms": int(deadline), "reason": str(reason),
             } if Path(directory).is_dir():  # fmt: skip
                 return self._start(identity, lambda: drain.run(directory, deadline, reason))
+            case {"op": "start" | "drain", "directory": directory} if not Path(str(directory)).is_dir():
+                return {"id": identity, "error": f"{directory!r} is not a directory."}
             case {
                 "op": "resize", "gcs_address": str(address), "token_path": str() | None as token, "steps": list(steps),
                 "result": str(result),

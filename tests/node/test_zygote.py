@@ -54,6 +54,8 @@ def test_it_is_single_threaded_and_holds_no_files(zygote: Zygote) -> None:
         ('{"id": 7, "op": "start"}', "There is no operation 'start'."),
         ('{"id": 7, "op": "start", "directory": "/nowhere"}', "'/nowhere' is not a directory."),
         ('{"id": 7, "op": "start", "directory": 5}', "5 is not a directory."),
+        ('{"id": 7, "op": "drain", "directory": "/tmp"}', "There is no operation 'drain'."),
+        ('{"id": 7, "op": "drain", "directory": "/nowhere"}', "'/nowhere' is not a directory."),
     ],
 )
 def test_bad_requests_are_answered(zygote: Zygote, line: str, error: str) -> None:
