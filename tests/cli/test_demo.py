@@ -195,8 +195,9 @@ def demo(home: Path, *words: str, **environ: str) -> subprocess.Popen[str]:
 def home(tmp_path: Path) -> Iterator[Path]:
     """A home folder whose demo is ended even when the test fails."""
     yield tmp_path
-    ended = demo(tmp_path, "--stop")
-    ended.communicate(timeout=120)
+    if any(tmp_path.iterdir()):
+        ended = demo(tmp_path, "--stop")
+        ended.communicate(timeout=120)
     assert leftovers(tmp_path) == []
 
 

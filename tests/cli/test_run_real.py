@@ -6,12 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.control.test_crashes_real import Killable, processes_of, until
-from tests.control.test_crashes_real import server as ray_server  # noqa: F401 - a fixture
+from tests.control.test_crashes_real import Killable, killable, processes_of, until
 
 from .terminal import CTRL_C, Terminal
 
@@ -19,8 +19,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(280)]
 SHAPE = ("--cpu", "1", "--memory", "1Gi")
 
 
+@pytest.fixture(scope="module")
+def ray_server(tmp_path_factory: pytest.TempPathFactory, ray_environments_folder: Path) -> Iterator[Killable]:
+    """One for all; each test sees to it that nothing of its own is left."""
+    with killable(tmp_path_factory.mktemp("real"), ray_environments_folder) as server:
+        yield server
+
+
 @pytest.fixture
-def home(ray_server: Killable, monkeypatch: pytest.MonkeyPatch) -> Killable:  # noqa: F811 - the fixture above
+def home(ray_server: Killable, monkeypatch: pytest.MonkeyPatch) -> Killable:
     """A real server whose credentials the program finds."""
     monkeypatch.setenv("HELIOSTAT_HOME", str(ray_server.home))
     return ray_server

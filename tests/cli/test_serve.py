@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -76,41 +77,95 @@ def test_it_says_where_it_is_and_ends_when_told(
     assert "Traceback" not in err
 
 
-def test_a_database_that_does_not_answer_is_no_defect_of_the_program(programs: list[Program], tmp_path: Path) -> None:
-    url = "postgresql://ray:s3cret@127.0.0.1:1/x"
-    code, _, err = start(programs, "--home", str(tmp_path / "h"), "--port", "0", "--database-url", url).end()
-    assert code == 1
-    assert "Connection refused" in err and "--database-url" in err
-    assert "defect" not in err and "s3cret" not in err and "Traceback" not in err
+REFUSED = {
+    "a database that does not answer": (["--port", "0", "--database-url", "postgresql://ray:s3cret@127.0.0.1:1/x"], {}),
+    "an address in use": (["--port", "{taken}"], {}),
+    "plain http for others": (["--port", "0", "--host", "0.0.0.0"], {}),
+    "a certificate without a key": (["--port", "0", "--tls-cert", "missing.pem"], {}),
+    "a file that is not there": (["--port", "0", "--config", "missing.toml"], {}),
+    "a variable that is no choice": (["--port", "0"], {"HELIOSTAT_LOG_LEVEL": "chatty"}),
+    "a port that cannot be": (["--port", "70000"], {}),
+}
+EACH_IN_ITS_PROCESS = """
+import json, os, sys
+import heliostat.server
+from heliostat.cli.main import run
+
+codes = []
+for words, environ, out, err in json.loads(sys.argv[1]):
+    child = os.fork()
+    if child == 0:
+        os.environ.update(environ)
+        for number, file in ((1, out), (2, err)):
+            os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
+        sys.exit(run(words))
+    codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(json.dumps(codes))
+"""
 
 
-def test_an_address_in_use_is_refused_with_the_remedy(programs: list[Program], tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Refusal:
+    home: Path
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Refusal]:
+    """What the program says to each of these; it is imported once for all, which takes the longest."""
+    folder = tmp_path_factory.mktemp("refused")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        port = taken.getsockname()[1]
-        code, _, err = start(programs, "--home", str(tmp_path / "h"), "--port", str(port)).end()
-    assert code == 1
-    assert f"cannot listen on 127.0.0.1:{port}" in err
-    assert "--port" in err and "Traceback" not in err
+        port = str(taken.getsockname()[1])
+        rows = []
+        for number, (words, environ) in enumerate(REFUSED.values()):
+            line = ["serve", "--engine", "simulated", "--home", str(folder / f"home{number}")]
+            line += [word.format(taken=port) for word in words]
+            rows.append((line, environ, str(folder / f"out{number}"), str(folder / f"err{number}")))
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("HELIOSTAT_")}
+        done = subprocess.run(
+            [sys.executable, "-c", EACH_IN_ITS_PROCESS, json.dumps(rows)],
+            capture_output=True, text=True, check=True, timeout=120, env=clean, cwd=folder,
+        )  # fmt: skip
+    found = zip(REFUSED, rows, json.loads(done.stdout), strict=True)
+    return {
+        name: Refusal(Path(row[0][4]), code, Path(row[2]).read_text(), Path(row[3]).read_text().replace(port, "TAKEN"))
+        for name, row, code in found
+    }
+
+
+def test_a_database_that_does_not_answer_is_no_defect_of_the_program(refusals: dict[str, Refusal]) -> None:
+    seen = refusals["a database that does not answer"]
+    assert seen.code == 1
+    assert "Connection refused" in seen.err and "--database-url" in seen.err
+    assert "defect" not in seen.err and "s3cret" not in seen.err and "Traceback" not in seen.err
+
+
+def test_an_address_in_use_is_refused_with_the_remedy(refusals: dict[str, Refusal]) -> None:
+    seen = refusals["an address in use"]
+    assert seen.code == 1
+    assert "cannot listen on 127.0.0.1:TAKEN" in seen.err
+    assert "--port" in seen.err and "Traceback" not in seen.err
 
 
 @pytest.mark.parametrize(
-    ("words", "environ", "code", "told"),
+    ("what", "code", "told"),
     [
-        (["--host", "0.0.0.0"], {}, 1, "--tls-cert"),
-        (["--tls-cert", "missing.pem"], {}, 1, "--tls-key"),
-        (["--config", "missing.toml"], {}, 1, "missing.toml"),
-        ([], {"HELIOSTAT_LOG_LEVEL": "chatty"}, 2, "HELIOSTAT_LOG_LEVEL"),
-        (["--port", "70000"], {}, 2, "70000"),
+        ("plain http for others", 1, "--tls-cert"),
+        ("a certificate without a key", 1, "--tls-key"),
+        ("a file that is not there", 1, "missing.toml"),
+        ("a variable that is no choice", 2, "HELIOSTAT_LOG_LEVEL"),
+        ("a port that cannot be", 2, "70000"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_made(
-    programs: list[Program], tmp_path: Path, words: list[str], environ: dict[str, str], code: int, told: str
+    refusals: dict[str, Refusal], what: str, code: int, told: str
 ) -> None:
-    home = tmp_path / "home"
-    found, out, err = start(programs, "--home", str(home), *words, **environ).end()
-    assert (found, out) == (code, "")
-    assert told in err
-    assert "Traceback" not in err
-    assert not home.exists()
+    seen = refusals[what]
+    assert (seen.code, seen.out) == (code, "")
+    assert told in seen.err
+    assert "Traceback" not in seen.err
+    assert not seen.home.exists()

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -22,6 +23,18 @@ pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(280)]
 DEADLINE = 90
 
 
+class Process(Protocol):
+    """What is used of a :class:`subprocess.Popen`."""
+
+    pid: int
+
+    def send_signal(self, sig: int, /) -> None: ...
+
+    def terminate(self) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> object: ...
+
+
 class Killable:
     """A server process on one home folder and one port, that can be killed and started again."""
 
@@ -30,7 +43,7 @@ class Killable:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Process | None = None
 
     def start(self) -> None:
         program = Path(sys.executable).parent / "heliostat"
@@ -79,9 +92,16 @@ def processes_of(home: Path) -> list[str]:
 
 @pytest.fixture
 def server(tmp_path: Path, ray_environments_folder: Path) -> Iterator[Killable]:
-    (tmp_path / "local").mkdir(mode=0o700)
-    (tmp_path / "local" / "environments").symlink_to(ray_environments_folder)
-    server = Killable(tmp_path)
+    with killable(tmp_path, ray_environments_folder) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def killable(home: Path, environments: Path) -> Iterator[Killable]:
+    """A server that runs, with everything that it made removed at the end."""
+    (home / "local").mkdir(mode=0o700)
+    (home / "local" / "environments").symlink_to(environments)
+    server = Killable(home)
     server.start()
     try:
         yield server
