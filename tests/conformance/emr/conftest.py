@@ -15,6 +15,7 @@ import sysconfig
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -118,6 +119,40 @@ def tls_server(
     _, certificate, key = private_ca
     with threaded(home, tls_cert=certificate, tls_key=key, world=world()) as up:
         yield up
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a user comes: transport, kind of client, credential."""
+
+    server: HarnessServer
+    sdk: Sdk
+    ca: Path | None
+    """What the server's certificate is checked with; None over plain http."""
+    name: str
+
+
+@pytest.fixture
+def way(request: pytest.FixtureRequest, driver: Driver, server: HarnessServer) -> Way:
+    """One of :data:`http_ways` or :data:`https_ways`."""
+    transport, flavour, credential = request.param
+    ca = None
+    if transport == "https":
+        server = request.getfixturevalue("tls_server")
+        ca = request.getfixturevalue("private_ca")[0]
+    sdk = Sdk.for_server(driver, server, ca=ca, bearer=credential == "bearer token")
+    return Way(server, replace(sdk, flavour=flavour), ca, f"{flavour} {credential}")
+
+
+def _ways(*ways: tuple[str, str, str]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("way", ways, ids="-".join, indirect=True)
+
+
+http_ways = _ways(("http", "sync", "key pair"), ("http", "async", "bearer token"))
+https_ways = _ways(("https", "sync", "bearer token"), ("https", "async", "key pair"))
+"""Together with :data:`http_ways`, each two of the values meet."""
+sqlite_only = pytest.mark.parametrize("server", ["sqlite"], indirect=True, scope="session")
+"""For what is the same whatever the database."""
 
 
 @pytest.fixture

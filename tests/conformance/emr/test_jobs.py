@@ -6,27 +6,16 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from heliostat.testing.harness import HarnessServer
 
-from .sdk import HEAD, WORKER, Driver, Json, Sdk, SdkError, fetch, until
+from .conftest import Way, http_ways, https_ways, sqlite_only
+from .sdk import HEAD, WORKER, Json, Sdk, SdkError, fetch, until
 
 FINAL = ("Succeeded", "Failed", "Cancelled", "Timeout")
-
-
-@pytest.fixture(params=["http", "https"])
-def transport(
-    request: pytest.FixtureRequest,
-    server: HarnessServer,
-    tls_server: HarnessServer,
-    private_ca: tuple[Path, Path, Path],
-) -> tuple[HarnessServer, Path | None]:
-    """A server, and what its certificate is checked with."""
-    return (server, None) if request.param == "http" else (tls_server, private_ca[0])
 
 
 @pytest.fixture
@@ -68,14 +57,20 @@ def refusal(sdk: Sdk, operation: str, *path: str, **request: Any) -> SdkError:
     return refused.value
 
 
-@pytest.mark.parametrize("flavour", ["sync", "async"])
-@pytest.mark.parametrize("credential", ["key pair", "bearer token"])
-def test_the_whole_life_of_a_job(
-    driver: Driver, transport: tuple[HarnessServer, Path | None], flavour: str, credential: str
-) -> None:
-    server, ca = transport
-    sdk = replace(Sdk.for_server(driver, server, ca=ca, bearer=credential == "bearer token"), flavour=flavour)
-    made = sdk("SubmitRayJob", entrypoint="echo hello", headSpec=HEAD, workerSpec=[WORKER], name=f"{flavour} life")
+@http_ways
+def test_the_whole_life_of_a_job(way: Way) -> None:
+    whole_life(way)
+
+
+@https_ways
+@sqlite_only
+def test_the_whole_life_of_a_job_over_https(way: Way) -> None:
+    whole_life(way)
+
+
+def whole_life(way: Way) -> None:
+    sdk, server, ca = way.sdk, way.server, way.ca
+    made = sdk("SubmitRayJob", entrypoint="echo hello", headSpec=HEAD, workerSpec=[WORKER], name=f"{way.name} life")
     assert set(made) == {"requestId", "submissionId"}
     job = made["submissionId"]
     assert re.fullmatch(r"rj-[a-z0-9]+", job)
@@ -86,9 +81,9 @@ def test_the_whole_life_of_a_job(
     assert isinstance(gone["cuHours"], float) and isinstance(gone["duration"], int)
     assert "dashboardUrl" not in gone, "there is no history view"
 
-    listed = sdk("ListRayJob", submissionId=job, name=f"{flavour} life")
+    listed = sdk("ListRayJob", submissionId=job, name=f"{way.name} life")
     [row] = listed["rayJobs"]
-    assert (listed["totalCount"], row["status"], row["name"]) == (1, "Succeeded", f"{flavour} life")
+    assert (listed["totalCount"], row["status"], row["name"]) == (1, "Succeeded", f"{way.name} life")
     assert row["resourceQueue"] == "root_queue"
     assert sdk("CancelRayJob", job)["success"] is False
 

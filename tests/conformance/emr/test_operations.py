@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from heliostat.testing.harness import HarnessServer
-
-from .sdk import HEAD, Driver, Sdk, SdkError
+from .conftest import Way, http_ways, https_ways, sqlite_only
+from .sdk import HEAD, Sdk, SdkError
 
 FULL: dict[str, Any] = {
     "displayReleaseVersion": "ray-1.0.0 (Ray 2.47.1, Python 3.12)",
@@ -52,25 +49,19 @@ FULL: dict[str, Any] = {
 }
 
 
-@pytest.fixture(params=["http", "https"])
-def transport(
-    request: pytest.FixtureRequest,
-    server: HarnessServer,
-    tls_server: HarnessServer,
-    private_ca: tuple[Path, Path, Path],
-) -> tuple[HarnessServer, Path | None]:
-    """A server, and what its certificate is checked with."""
-    return (server, None) if request.param == "http" else (tls_server, private_ca[0])
+@http_ways
+def test_the_whole_life_of_a_cluster(way: Way) -> None:
+    whole_life(way)
 
 
-@pytest.mark.parametrize("flavour", ["sync", "async"])
-@pytest.mark.parametrize("credential", ["key pair", "bearer token"])
-def test_the_whole_life_of_a_cluster(
-    driver: Driver, transport: tuple[HarnessServer, Path | None], flavour: str, credential: str
-) -> None:
-    server, ca = transport
-    client = Sdk.for_server(driver, server, ca=ca, bearer=credential == "bearer token")
-    sdk = replace(client, flavour=flavour)
+@https_ways
+@sqlite_only
+def test_the_whole_life_of_a_cluster_over_https(way: Way) -> None:
+    whole_life(way)
+
+
+def whole_life(way: Way) -> None:
+    sdk, server, ca = way.sdk, way.server, way.ca
     listed = sdk.raw("ListWorkspaces", request={}).body["workspaces"]
     assert [row["workspaceId"] for row in listed] == [server.workspace]
     assert sdk("GetWorkspace")["workspace"]["workspaceStatus"] == "RUNNING"
@@ -79,8 +70,7 @@ def test_the_whole_life_of_a_cluster(
     assert [row["queueName"] for row in sdk("ListWorkspaceQueues")["queues"]] == ["root_queue"]
     assert [row["name"] for row in sdk("ListNetworkServices")["networkServices"]] == ["loopback"]
 
-    name = f"{flavour} {credential}"
-    created = sdk.raw("CreateRayCluster", sdk.workspace, request={"name": name, "headSpec": HEAD})
+    created = sdk.raw("CreateRayCluster", sdk.workspace, request={"name": way.name, "headSpec": HEAD})
     assert created.status == 200
     cluster = created.body["clusterId"]
     assert re.fullmatch(r"ray-[a-z0-9]{16}", cluster)
