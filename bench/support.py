@@ -93,8 +93,8 @@ class BenchServer:
 
 
 @contextlib.contextmanager
-def server(engine: str, home: Path | None = None) -> Iterator[BenchServer]:
-    """A server on a free port, ended at the end of the block."""
+def server(engine: str, home: Path | None = None, *options: str) -> Iterator[BenchServer]:
+    """A server on a free port, ended at the end of the block. ``options`` are those of ``heliostat serve``."""
     with contextlib.ExitStack() as stack:
         place = home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heliostat-bench-")))
         with socket.socket() as probe:
@@ -113,6 +113,7 @@ def server(engine: str, home: Path | None = None) -> Iterator[BenchServer]:
                 str(port),
                 "--config",
                 config,
+                *options,
             ],
             env=environment,
             stderr=(place / "serve.log").open("wb"),

@@ -128,5 +128,5 @@ class TestWarmClusters:
         assert self.sizes(tmp_path, "[warm.releases]\n'ray-1.3.0' = 2", 0) == {}
 
     def test_a_release_that_is_not_offered_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(NotReady, match="ray-9.9.9"):
+        with pytest.raises(NotReady, match=r"ray-9\.9\.9"):
             self.sizes(tmp_path, "[warm.releases]\n'ray-9.9.9' = 1", None)

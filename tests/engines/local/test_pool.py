@@ -101,22 +101,27 @@ async def eventually(reached: Callable[[], bool], what: str) -> None:
 
 
 class TestConformance(EngineConformance):
-    """An instance from the pool behaves as every other. Without what its folders and its beginning cannot change."""
-
-    test_a_plan_without_workers_becomes_complete = None  # type: ignore[assignment]
-    test_what_never_was_is_absent = None  # type: ignore[assignment]
-    test_destroying_what_never_was_is_no_error = None  # type: ignore[assignment]
-    test_an_instance_can_be_destroyed_before_it_is_up = None  # type: ignore[assignment]
-    test_discover_finds_what_exists = None  # type: ignore[assignment]
-    test_a_log_file_can_be_read_from_any_offset = None  # type: ignore[assignment]
-    test_a_new_engine_finds_the_log_files_of_an_old_one = None  # type: ignore[assignment]
-    test_what_never_was_has_no_log_files = None  # type: ignore[assignment]
-    test_log_files_that_never_were_are_gone = None  # type: ignore[assignment]
-    test_support_answers_for_any_spec = None  # type: ignore[assignment]
+    """An instance from the pool behaves as every other; see below for what its folders and its beginning can change."""
 
     @pytest.fixture
     async def harness(self, lab: WarmLab) -> Harness:
         return lab
+
+
+KEPT = {
+    "test_repeating_a_plan_changes_nothing",
+    "test_a_destroyed_instance_becomes_absent",
+    "test_instances_do_not_touch_each_other",
+    "test_a_newer_plan_adds_and_removes_workers_in_place",
+    "test_a_new_engine_finds_what_an_old_one_started",
+    "test_a_start_goes_on_under_a_new_engine",
+    "test_every_node_has_log_files",
+    "test_the_log_files_of_a_node_outlive_it",
+    "test_without_a_grant_for_its_head_nothing_starts",
+}
+for name in set(dir(EngineConformance)) - KEPT:
+    if name.startswith("test_"):
+        setattr(TestConformance, name, None)
 
 
 async def test_a_start_takes_the_entry_gives_it_resources_and_reports_its_token(lab: WarmLab) -> None:

@@ -25,6 +25,7 @@ ENTRY = InstanceId("p-0123456789")
 FORM = warm.Shape(workers=2, group="small", store_bytes=GIB)
 TOKEN = Secret("its own")
 NOW = 1000.0
+ROOM = 100 * GIB
 
 
 def entry(wanted: InstancePlan) -> tuple[InstancePlan, InstanceRecord]:
@@ -66,14 +67,14 @@ FOR_GROUPS = {
 @pytest.mark.parametrize("why", FOR_GROUPS)
 def test_a_head_that_needs_what_a_live_node_cannot_be_given_is_started_cold(why: str) -> None:
     wanted = changed("head", **FOR_GROUPS[why])
-    assert not warm.fits(wanted, *entry(wanted))
+    assert not warm.fits(wanted, *entry(wanted), ROOM)
 
 
 @pytest.mark.parametrize("why", [*FOR_GROUPS, "another name"])
 def test_a_group_that_needs_it_is_started_cold_beside_a_warm_head(why: str) -> None:
     wanted = changed("group", **FOR_GROUPS.get(why, {"name": "other"}))
     known, record = entry(wanted)
-    assert warm.fits(wanted, known, record)
+    assert warm.fits(wanted, known, record, ROOM)
     _, mine = warm.given(wanted, record, TOKEN, NOW)
     assert [node.kind for node in mine.nodes] == ["head"]
     assert [node.temp for node in mine.surplus] == ["w1", "w2"]
@@ -85,7 +86,7 @@ def test_a_group_that_needs_it_is_started_cold_beside_a_warm_head(why: str) -> N
 )
 def test_what_concerns_every_node_keeps_an_entry_from_being_given(changes: dict[str, Any]) -> None:
     wanted = changed("plan", **changes)
-    assert not warm.fits(wanted, *entry(plan()))
+    assert not warm.fits(wanted, *entry(plan()), ROOM)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,12 @@ def test_what_concerns_every_node_keeps_an_entry_from_being_given(changes: dict[
 )
 def test_cpus_memory_and_custom_resources_are_given(changes: dict[str, Any]) -> None:
     wanted = changed("head", **changes)
-    assert warm.fits(wanted, *entry(wanted))
+    assert warm.fits(wanted, *entry(wanted), ROOM)
+
+
+def test_a_head_that_its_queue_has_no_room_for_is_given_nothing() -> None:
+    wanted = changed("head", granted=0)
+    assert not warm.fits(wanted, *entry(wanted), ROOM)
 
 
 def test_what_a_node_is_given_is_what_a_cold_one_is_born_with() -> None:
@@ -132,11 +138,17 @@ def test_two_groups_share_no_node_and_a_queue_that_made_room_for_less_gets_less(
     assert len(begun.nodes) == 2 and len(begun.surplus) == 1
 
 
-def test_the_stores_of_the_pool_leave_most_of_the_machine_to_the_others() -> None:
+def test_stores_count_when_they_are_given_and_then_all_of_them_must_fit() -> None:
+    wanted = plan()
+    assert warm.fits(wanted, *entry(wanted), 3 * GIB)
+    assert not warm.fits(wanted, *entry(wanted), 3 * GIB - 1)
+    assert warm.fits(plan(workers=0), *entry(wanted), GIB)
+
+
+def test_the_store_is_that_of_the_largest_node_that_is_served_as_far_as_the_machine_has_it() -> None:
+    assert warm.shape(2, "g", 2 * GIB, Machine(2, 64 * GIB, 64 * GIB)).store_bytes == int(2 * GIB * 0.3)
     machine = Machine(2, 8 * GIB, 8 * GIB)
-    form = warm.shape(workers=2, group="g", memory_bytes=100 * GIB, entries=2, machine=machine)
-    assert 2 * 3 * form.store_bytes <= machine.store_bytes / 4
-    assert warm.shape(2, "g", 2 * GIB, 1, Machine(2, 64 * GIB, 64 * GIB)).store_bytes == int(2 * GIB * 0.3)
+    assert 3 * warm.shape(2, "g", 100 * GIB, machine).store_bytes <= machine.store_bytes
 
 
 class TestFolders:

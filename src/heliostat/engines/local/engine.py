@@ -304,7 +304,7 @@ class LocalEngine:
         return {release: size for release, size in found.items() if release is not None}
 
     def _promised(self) -> int:
-        records = [supervisor.record for supervisor in self._everybody()]
+        records = [supervisor.record for supervisor in self._supervisors.values()]
         return sum(node.object_store_bytes for record in records if not record.failure for node in record.nodes)
 
     def _coming(self) -> int:

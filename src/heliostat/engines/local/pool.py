@@ -90,7 +90,6 @@ class Pool:
             settings.warm_workers,
             settings.warm_group,
             settings.warm_memory_bytes,
-            sum(stock.size for stock in self._stocks.values()),
             world.machine,
         )
         self._entries: dict[InstanceId, _Entry] = {}
@@ -141,10 +140,13 @@ class Pool:
 
     def match(self, plan: InstancePlan) -> InstanceId | None:
         """An entry that the instance of this plan could have: the one with which most of its nodes are there."""
+        room = self._world.machine.store_bytes - self._world.promised()
         fitting = [
             name
             for name, entry in self._entries.items()
-            if entry.ready and self._well(entry) and warm.fits(plan, entry.supervisor.plan, entry.supervisor.record)
+            if entry.ready
+            and warm.fits(plan, entry.supervisor.plan, entry.supervisor.record, room)
+            and self._well(entry)
         ]
         return max(fitting, key=lambda name: len(self._entries[name].supervisor.record.nodes), default=None)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import shutil
+import signal
 from pathlib import Path
 from typing import Protocol
 
@@ -56,20 +57,26 @@ class Sizing:
         return not record.failure and (bool(record.surplus) or any(node.sizing for node in record.nodes))
 
     async def run(self) -> None:
-        """Give the nodes their resources, and end those that are too many, at once."""
+        """Give the nodes their resources; another time, when the instance is up by that, end those that are too many."""
+        if not any(node.sizing for node in self._owner.record.nodes):
+            await self._end_surplus()
+            return
+        for node in self._owner.record.surplus:
+            shim = self._nodes.shim(node)
+            if shim is not None:
+                shim.send(signal.SIGKILL)  # its raylet dies with it, so nothing more is placed there
         nodes = [node for node in self._owner.record.nodes if node.sizing and self._nodes.look(node).alive]
-        problem, *_ = await asyncio.gather(self._resize(nodes), self._end_surplus())
-        if problem:
-            self.problem = problem
+        if not nodes:
+            return  # they have died, which is acted upon as ever
+        self.problem = await self._resize(nodes)
+        if self.problem:
             return
         record, now = self._owner.record, self._world.now()
         for node in nodes:
             current = record.node(node.node) if record.has(node.node) else None
             if current is not None and current.directory == node.directory:
                 record = record.with_node(dataclasses.replace(current, sizing=False, alive_at=now))
-        surplus = record.surplus
-        self._owner.save(dataclasses.replace(record, surplus=()))
-        self._world.ports.release(port for node in surplus for port in node.ports.values())
+        self._owner.save(record)
 
     async def start_over(self) -> None:
         """End all that came from the pool and begin with nothing, as a start without a pool does. Raises OSError."""
@@ -90,10 +97,10 @@ class Sizing:
 
     async def _resize(self, nodes: list[NodeRecord]) -> str:
         plan, world = self._owner.plan, self._world
-        heads = [node for node in nodes if node.kind == "head"]
+        heads = [node for node in self._owner.record.nodes if node.kind == "head"]
         environment = world.environments.find(plan.release)
         if not heads:
-            return "its head has ended"
+            return "it has no head"
         if environment is None:
             return "its environment was removed"
         step: dict[str, dict[str, float]] = {}
@@ -107,13 +114,16 @@ class Sizing:
         return await world.zygotes.resize(environment, gcs, token, [step], folder / RESULT_FILE)
 
     async def _end_surplus(self) -> None:
-        plan = self._owner.plan
-        environment = self._world.environments.find(plan.release)
-        for node in self._owner.record.surplus:
-            await self._nodes.end(node)
-            if environment is not None:
+        surplus = self._owner.record.surplus
+        environment = self._world.environments.find(self._owner.plan.release)
+        if environment is not None:
+            for node in surplus:
                 self._nodes.mourn(node, environment, "It was kept ready and is not needed.")
+        await asyncio.gather(*(self._nodes.end(node) for node in surplus))
+        for node in surplus:
             await asyncio.to_thread(self._nodes.remove, self._nodes.grave(node))
+        self._owner.save(dataclasses.replace(self._owner.record, surplus=()))
+        self._world.ports.release(port for node in surplus for port in node.ports.values())
 
 
 def _empty(folder: Path) -> None:

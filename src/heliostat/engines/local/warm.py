@@ -10,7 +10,6 @@ autoscaler knows them. If that group is the head's, so is the whole cluster.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from heliostat.domain.engine import GroupPlan, InstancePlan, Step
@@ -34,9 +33,6 @@ GIVEN = frozenset({"num_cpus", "num_gpus", "memory", "resources"})
 ONE_BY_ONE = frozenset({"GPU", "TPU", "NPU", "HPU", "RBLN", "neuron_cores"})
 """Resources that Ray hands out one by one, in any of its releases so far, and does not change on a live node."""
 
-POOL_SHARE = 0.25
-"""Of what all object stores together may take, for those of the pool: they are for nobody yet."""
-
 
 @dataclass(frozen=True)
 class Shape:
@@ -49,9 +45,12 @@ class Shape:
     """Of each node."""
 
 
-def shape(workers: int, group: str, memory_bytes: int, entries: int, machine: Machine) -> Shape:
-    """The shape of entries whose nodes serve groups of up to ``memory_bytes`` of memory, when there are so many."""
-    each = machine.store_bytes * POOL_SHARE / max(1, entries * (1 + workers))
+def shape(workers: int, group: str, memory_bytes: int, machine: Machine) -> Shape:
+    """The shape of entries whose nodes serve groups of up to ``memory_bytes`` of memory.
+
+    The stores of what is kept ready are empty, so they count only when it is given away (:func:`fits`).
+    """
+    each = machine.store_bytes / (1 + workers)
     return Shape(workers, group, max(STORE_MINIMUM, int(min(memory_bytes * STORE_SHARE, each))))
 
 
@@ -79,15 +78,20 @@ def amounts(group: GroupPlan) -> dict[str, float]:
     return {name: float(amount) for name, amount in offered(group).items()}
 
 
-def fits(plan: InstancePlan, entry: InstancePlan, record: InstanceRecord) -> bool:
-    """Whether an instance can be begun with an entry; ``entry`` and ``record`` are the entry's."""
+def fits(plan: InstancePlan, entry: InstancePlan, record: InstanceRecord, room_bytes: int) -> bool:
+    """Whether an instance can be begun with an entry; ``entry`` and ``record`` are the entry's.
+
+    ``room_bytes`` is left of the machine for object stores: where it is short, a cold start gets smaller ones.
+    """
     head = next((node for node in record.nodes if node.kind == "head"), None)
     return (
         plan.release == entry.release
         and plan.scaling is None
         and not plan.volumes
+        and plan.head.granted != 0
         and head is not None
         and _takes(plan, plan.head, head)
+        and sum(node.object_store_bytes for node in _chosen(plan, record)) <= room_bytes
     )
 
 
@@ -95,23 +99,16 @@ def given(
     plan: InstancePlan, record: InstanceRecord, token: Secret | None, now: float
 ) -> tuple[InstancePlan, InstanceRecord]:
     """The instance's plan and record when it is given an entry that it fits; ``record`` is the entry's."""
-    head = next(node for node in record.nodes if node.kind == "head")
-    workers = [node for node in record.nodes if node.kind == "worker"]
-    nodes = [dataclasses.replace(_taken(plan, head, HEAD, now), born=head_mark(plan))]
-    cold = False
-    for group in plan.workers:
-        wanted = group.replicas if group.granted is None else min(group.replicas, group.granted)
-        chosen = [node for node in workers if _takes(plan, group, node)][:wanted]
-        nodes += [_taken(plan, node, group.name, now) for node in chosen]
-        workers = [node for node in workers if node not in chosen]
-        cold = cold or group.replicas > len(chosen)
+    chosen = _chosen(plan, record)
+    nodes = [_taken(plan, node, now) for node in chosen]
+    wanted = 1 + sum(group.replicas for group in plan.workers)
     instance = InstanceRecord(
         plan.instance,
         now,
         nodes=tuple(nodes),
         next_worker=record.next_worker,
-        started_at=0.0 if cold else now,
-        surplus=tuple(workers),
+        started_at=now if len(nodes) == wanted else 0.0,
+        surplus=tuple(node for node in record.nodes if node not in chosen),
     )
     for step in (Step.HEAD, Step.WORKERS) if plan.workers else (Step.HEAD,):
         instance = begin(instance, step, now)
@@ -127,17 +124,29 @@ def _takes(plan: InstancePlan, group: GroupPlan, node: NodeRecord) -> bool:
         and not group.env
         and params.keys() <= GIVEN
         and not params.get("num_gpus")
-        and not _names(params.get("resources", {})) & ONE_BY_ONE
+        and ONE_BY_ONE.isdisjoint(params.get("resources", {}))
         and wanted_store(group.memory_bytes, params) <= node.object_store_bytes
     )
 
 
-def _taken(plan: InstancePlan, node: NodeRecord, group: str, now: float) -> NodeRecord:
+def _chosen(plan: InstancePlan, record: InstanceRecord) -> list[NodeRecord]:
+    """The nodes of an entry that the instance has a use for, the head first."""
+    chosen = [node for node in record.nodes if node.kind == "head"]
+    for group in plan.workers:
+        wanted = group.replicas if group.granted is None else min(group.replicas, group.granted)
+        chosen += [node for node in record.nodes if node.kind == "worker" and _takes(plan, group, node)][:wanted]
+    return chosen
+
+
+def _taken(plan: InstancePlan, node: NodeRecord, now: float) -> NodeRecord:
     """A node of the entry as one of the instance's, as if it had been begun now."""
     return dataclasses.replace(
-        node, group=group, created_at=now, alive_at=0.0, generation=plan.generation, sizing=True, reason="", message=""
+        node,
+        created_at=now,
+        alive_at=0.0,
+        generation=plan.generation,
+        born=head_mark(plan) if node.kind == "head" else "",
+        sizing=True,
+        reason="",
+        message="",
     )
-
-
-def _names(resources: Collection[str]) -> set[str]:
-    return set(resources)
