@@ -233,7 +233,8 @@ def test_a_busy_cluster_is_never_stopped_for_idleness(steps: list[Step], idle: i
 def test_an_idle_cluster_is_stopped_in_the_end(idle: int, every: int) -> None:
     every = max(every, idle // 100)
     lifetime, clock = Lifetime(idle_stop_seconds=idle), NOW
-    activity, told = None, {}
+    activity = None
+    told: dict[str, datetime] = {}
     for _ in range(idle // every + 10):
         activity = judge(activity, NOTHING, clock)
         coming = ends(RUN, lifetime, NOW, activity)

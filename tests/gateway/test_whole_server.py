@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from heliostat.client import AsyncClient, AsyncCluster
+from heliostat.domain.ids import InstanceId
 from heliostat.engines.simulated import World
 from heliostat.testing.harness import HarnessServer, running
 
@@ -154,3 +155,16 @@ async def test_a_dead_head_is_reported_and_not_hidden(site: Site) -> None:
     site.head.answer = drop
     status, text, _ = await site.ask("/api/version", {"ray-token": cluster.submit_token})
     assert (status, f"heliostat cluster why {cluster.id}" in text) == (502, True)
+
+
+async def test_use_is_noted_and_a_refused_request_is_none(site: Site) -> None:
+    cluster = await site.cluster("demo")
+    work, store = site.server.running.server.work, site.server.running.server.store
+    assert cluster.instance_id is not None
+    instance = InstanceId(cluster.instance_id)
+    assert await site.status("/nodes?view=summary", {"ray-token": "0" * 32}) == 401
+    await work.traffic.close()
+    assert await store.read(lambda tx: tx.instances.traffic_at(instance)) is None
+    assert await site.status("/nodes?view=summary", {"ray-token": cluster.submit_token}) == 200
+    await work.traffic.close()
+    assert await store.read(lambda tx: tx.instances.traffic_at(instance)) is not None

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
+
+import pytest
 
 from heliostat.domain.ids import NodeId
-from heliostat.domain.records import Cluster
-from heliostat.domain.spec import ClusterSpec
+from heliostat.domain.records import Activity, Cluster
+from heliostat.domain.spec import ClusterSpec, Lifetime
 from heliostat.services import Explanation
+from heliostat.services.cluster_steps import stop
 
 from .conftest import Office, spec
 
@@ -92,3 +96,42 @@ async def test_stopped_long_ago_is_not_called_never_started(office: Office) -> N
             ann, office.workspace, made.id, lambda old, number=number: replace(old, description=str(number))
         )
     assert (await why(office, made)).summary == "one is stopped."
+
+
+async def test_why_a_running_cluster_is_not_idle_and_when_it_will_be_stopped(office: Office) -> None:
+    made = await office.running()
+    since = office.clock.now()
+
+    async def seen(activity: Activity | None, lifetime: Lifetime) -> list[str]:
+        run, record = await office.run_of(made.id), await office.stored(made.id)
+        await office.store.write(lambda tx: tx.instances.save(replace(run, activity=activity)))
+        spec = replace(record.spec, lifetime=lifetime)
+        await office.store.write(lambda tx: tx.clusters.save(replace(record, spec=spec)))
+        return [line for line in (await why(office, made)).evidence if line.startswith(("it is", "nothing", "whether"))]
+
+    half_an_hour, day = Lifetime(idle_stop_seconds=1800), Lifetime(max_seconds=86_400)
+    assert await seen(None, Lifetime()) == ["whether anything goes on is not known yet"]
+    assert await seen(Activity(("3 tasks are running", "1 driver is connected")), half_an_hour) == [
+        "it is not idle: 3 tasks are running",
+        "it is not idle: 1 driver is connected",
+        "it is stopped when it has been idle for 30m",
+    ]
+    office.clock.advance(minutes=5)
+    stops = f"{since + timedelta(minutes=30):%Y-%m-%d %H:%M:%S} UTC"
+    assert await seen(Activity((), since), half_an_hour) == [
+        f"it is idle since {since:%Y-%m-%d %H:%M:%S} UTC (5m): nothing goes on",
+        f"nothing has gone on since {since:%Y-%m-%d %H:%M:%S} UTC: it is stopped at {stops} unless it is used before",
+    ]
+    told = await seen(Activity(("1 actor is alive",)), day)
+    assert len(told) == 2 and told[1].endswith("whatever goes on: max_lifetime is 1d")
+
+
+@pytest.mark.parametrize("reason", ["IdleStopped", "LifetimeOver"])
+async def test_a_cluster_that_was_stopped_by_itself_says_so(office: Office, reason: str) -> None:
+    made = await office.running()
+    now = office.clock.now()
+    await office.store.write(lambda tx: stop(tx, made, "heliostat", now, reason, "stopped: nothing has gone on"))
+    being = (await why(office, made)).summary
+    assert being == "one was stopped: nothing has gone on; its processes and folders are being removed."
+    await office.settle(made.id)
+    assert (await why(office, made)).summary == "one was stopped: nothing has gone on."

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from heliostat.domain.activity import ends
 from heliostat.domain.engine import Finding, NodeState
+from heliostat.domain.quantities import format_duration
 from heliostat.domain.records import Cluster, Event, Instance
 from heliostat.domain.states import State, Wanted
+
+_BY_ITSELF = ("IdleStopped", "LifetimeOver")
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ def explain(
     cluster: Cluster, instance: Instance | None, findings: Sequence[Finding], events: Sequence[Event], now: datetime
 ) -> Explanation:
     """Read the state from the wish, the last observation and the newest events (``events`` newest first)."""
-    evidence = [*_nodes(instance), *_progress(instance, now)]
+    evidence = [*_activity(cluster, instance, now), *_nodes(instance), *_progress(instance, now)]
     evidence += [f"{event.at:%Y-%m-%d %H:%M:%S} {event.actor}: {event.reason}: {event.message}" for event in events[:8]]
     evidence += [f"{finding.path} is {finding.verdict}: {finding.message}" for finding in findings]
     summary, remedy = _summary(cluster, instance, events)
@@ -35,12 +39,16 @@ def explain(
 
 def _summary(cluster: Cluster, instance: Instance | None, events: Sequence[Event]) -> tuple[str, str]:
     name = cluster.spec.name
-    reasons = ("StartRequested",) if cluster.wanted is Wanted.RUNNING else ("StopRequested", "DeleteRequested")
+    started, stopped = ("StartRequested", "RestartRequested"), ("StopRequested", "DeleteRequested", *_BY_ITSELF)
+    reasons = started if cluster.wanted is Wanted.RUNNING else stopped
     asked = _last(events, *reasons)
     by = f" since {asked.actor} asked for it at {asked.at:%Y-%m-%d %H:%M:%S}" if asked else ""
     match cluster.state:
         case State.STOPPED if cluster.started_at is None:
             return f"{name} is stopped: nobody has started it yet.", "Start it."
+        case State.STOPPED | State.STOPPING if asked is not None and asked.reason in _BY_ITSELF:
+            remains = "; its processes and folders are being removed" if cluster.state is State.STOPPING else ""
+            return f"{name} was {asked.message}{remains}.", ""
         case State.STOPPED:
             return f"{name} is stopped{by}.", ""
         case State.STARTING:
@@ -59,6 +67,24 @@ def _summary(cluster: Cluster, instance: Instance | None, events: Sequence[Event
                 f"{name} failed: {cluster.message}",
                 "Mend the cause, then start it again, or stop it to clear it away.",
             )
+
+
+def _activity(cluster: Cluster, instance: Instance | None, now: datetime) -> list[str]:
+    """What goes on on a running cluster, and when it ends by itself if that stays so."""
+    if instance is None or instance.running_at is None or cluster.state is not State.RUNNING:
+        return []
+    known = instance.activity
+    if known is None:
+        rows = ["whether anything goes on is not known yet"]
+    elif known.idle_since is None:
+        rows = [f"it is not idle: {reason}" for reason in known.reasons]
+    else:
+        idle = format_duration(max(0, int((now - known.idle_since).total_seconds())))
+        rows = [f"it is idle since {known.idle_since:%Y-%m-%d %H:%M:%S} UTC ({idle}): nothing goes on"]
+    lifetime = cluster.spec.lifetime
+    if lifetime.idle_stop_seconds is not None and (known is None or known.idle_since is None):
+        rows.append(f"it is stopped when it has been idle for {format_duration(lifetime.idle_stop_seconds)}")
+    return rows + [end.announcement[1] for end in ends(instance.id, lifetime, instance.running_at, known)]
 
 
 def _last(events: Sequence[Event], *reasons: str) -> Event | None:
