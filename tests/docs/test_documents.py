@@ -74,8 +74,8 @@ def keys(value: Any, prefix: str = "") -> set[str]:
     """Dotted names of a TOML document's keys; rows of arrays of tables count as one table."""
     found = set()
     for key, item in value.items():
-        if f"{prefix}{key}" == "storage.options":  # whatever drivers take
-            found.add("storage.options")
+        if (name := f"{prefix}{key}") in ("storage.options", "warm.releases"):  # whatever drivers take, any release
+            found.add(name)
             continue
         inner = item[0] if isinstance(item, list) and item and isinstance(item[0], dict) else item
         found |= keys(inner, f"{prefix}{key}.") if isinstance(inner, dict) else {f"{prefix}{key}"}
