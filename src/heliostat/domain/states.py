@@ -33,7 +33,7 @@ EDGES: dict[State, dict[State, str]] = {
         State.STOPPING: "stopped by a user before it was up",
     },
     State.RUNNING: {
-        State.STOPPING: "stopped by a user",
+        State.STOPPING: "stopped by a user, or by itself after it was idle or had run for as long as it was given",
         State.ERROR: "it failed for good, as when the head died and could not be brought back",
     },
     State.STOPPING: {
