@@ -43,7 +43,10 @@ def git_says(folder: Path) -> list[str]:
 
 
 def init(folder: Path) -> None:
-    subprocess.run(["git", "init", "-q", str(folder)], check=True, capture_output=True)
+    """Make it a repository: no more than this is what git asks for, and no process is needed."""
+    for name in ("objects", "refs"):
+        (folder / ".git" / name).mkdir(parents=True)
+    (folder / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
 
 
 WORDS = st.sampled_from(["a", "b", "ab", "c.py", "d.log", "build", "x y", "é", "[z]", "#h", "!n"])
@@ -85,7 +88,7 @@ def test_what_is_packed_is_what_git_would_take(paths: list[str], ignores: Tree) 
 
 
 @pytest.mark.slow
-@settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(PATHS, max_size=20), IGNORE_FILES)
 def test_what_is_packed_is_what_git_would_take_thoroughly(paths: list[str], ignores: Tree) -> None:
     compare(paths, ignores)
@@ -98,8 +101,8 @@ def compare(paths: list[str], ignores: Tree) -> None:
         plant(root, paths, ignores)
         assert sorted(names(root)) == git_says(root)
         for below in ("a", "build"):
-            if (root / below).is_dir() and git_says(root / below):
-                assert sorted(names(root / below)) == git_says(root / below)
+            if (root / below).is_dir() and (told := git_says(root / below)):
+                assert sorted(names(root / below)) == told
 
 
 def test_a_folder_that_its_repository_ignores_was_named_on_purpose(tmp_path: Path) -> None:
