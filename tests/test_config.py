@@ -111,12 +111,20 @@ def test_settings_come_from_variables(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 class TestWarmClusters:
-    def sizes(self, folder: Path, text: str, warm: int | None) -> dict[str, int]:
+    def both(self, folder: Path, text: str, warm: int | None) -> tuple[dict[str, int], dict[str, int]]:
         file = load(folder, text)
         return file.warm_sizes(Settings(home=folder, warm=warm), offered(file).catalogue)
 
+    def sizes(self, folder: Path, text: str, warm: int | None) -> dict[str, int]:
+        return self.both(folder, text, warm)[0]
+
     def test_none_unless_asked_for(self, tmp_path: Path) -> None:
-        assert self.sizes(tmp_path, "", None) == {}
+        assert self.both(tmp_path, "", None) == ({}, {})
+
+    def test_those_with_autoscaling_are_counted_apart(self, tmp_path: Path) -> None:
+        text = "[warm.releases]\n'ray-1.3.0' = 2\n[warm.autoscaled]\n'ray-1.3.1' = 3"
+        assert self.both(tmp_path, text, None) == ({"ray-1.3.0": 2}, {"ray-1.3.1": 3})
+        assert self.both(tmp_path, text, 0) == ({}, {})
 
     def test_the_command_line_speaks_of_the_default_release(self, tmp_path: Path) -> None:
         text = "[warm.releases]\n'ray-1.3.0' = 2\n'ray-1.3.1' = 3"

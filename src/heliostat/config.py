@@ -107,7 +107,9 @@ class WarmFile(_Strict):
     """The ``[warm]`` table: clusters of the local engine that are kept ready, so that a start takes less than a second."""
 
     releases: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
-    """Name of a release -> how many."""
+    """Name of a release -> how many, for clusters without autoscaling."""
+    autoscaled: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    """The same for clusters with autoscaling: their heads run Ray's autoscaler from the start."""
     workers: int = Field(default=2, ge=0, le=100)
     """Of each of them; a cluster that wants more gets the others as ever."""
     group: str = Field(default="workers", pattern=r"^[A-Za-z0-9_-]{1,63}$")
@@ -212,17 +214,20 @@ class ConfigFile(_Strict):
             unknown = first["type"] == "extra_forbidden"
             raise NotReady(f"{path}: {where}: {'there is no such setting' if unknown else first['msg']}") from error
 
-    def warm_sizes(self, settings: Settings, catalogue: Catalogue) -> dict[str, int]:
-        """Release name -> how many clusters of it are kept ready. Raises NotReady for a release that there is not."""
-        for name in self.warm.releases:
-            if catalogue.find(name) is None:
-                raise NotReady(f"configuration: warm.releases: there is no release {name!r}")
+    def warm_sizes(self, settings: Settings, catalogue: Catalogue) -> tuple[dict[str, int], dict[str, int]]:
+        """Release name -> how many clusters of it are kept ready, without autoscaling and with it.
+
+        Raises NotReady for a release that there is not.
+        """
+        plain, scaled = (
+            {_offered(catalogue, key, name): size for name, size in getattr(self.warm, key).items()}
+            for key in ("releases", "autoscaled")
+        )
         if settings.warm == 0:
-            return {}
-        sizes = {catalogue.find(name): size for name, size in self.warm.releases.items()}
+            return {}, {}
         if settings.warm is not None:
-            sizes[catalogue.default_release] = settings.warm
-        return {release.name: size for release, size in sizes.items() if release is not None}
+            plain[catalogue.default] = settings.warm
+        return plain, scaled
 
     def installation(self, *, url: str, domain: str, scheme: str) -> Installation:
         """What the file offers, with the addresses that the server has. Raises NotReady."""
@@ -247,3 +252,10 @@ class ConfigFile(_Strict):
             start_deadline=timedelta(seconds=self.engine.start_deadline_seconds),
             emr_starts_clusters=self.emr.starts_clusters,
         )
+
+
+def _offered(catalogue: Catalogue, key: str, name: str) -> str:
+    release = catalogue.find(name)
+    if release is None:
+        raise NotReady(f"configuration: warm.{key}: there is no release {name!r}")
+    return release.name

@@ -148,13 +148,15 @@ def make_engine(settings: Settings, file: ConfigFile, installation: Installation
     """The engine that the settings name."""
     if settings.engine == "simulated":
         return SimulatedEngine(World(clock=lambda: datetime.now(UTC)))
+    plain, scaled = file.warm_sizes(settings, installation.catalogue)
     chosen = LocalSettings(
         state=settings.home / "local",
         catalogue=installation.catalogue,
         start_deadline=installation.start_deadline,
         python_downloads=file.engine.python_downloads,
         client_server=file.engine.client_server,
-        warm=file.warm_sizes(settings, installation.catalogue),
+        warm=plain,
+        warm_scaled=scaled,
         warm_workers=file.warm.workers,
         warm_group=file.warm.group,
         warm_memory_bytes=int(file.warm.memory_gib * (1 << 30)),

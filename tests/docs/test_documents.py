@@ -24,6 +24,8 @@ from heliostat.domain.releases import BUILT_IN, DEFAULT
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
+FREE = ("storage.options", "warm.releases", "warm.autoscaled")
+"""Tables whose keys are not ours: whatever a driver takes, any release."""
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 
 
@@ -74,7 +76,7 @@ def keys(value: Any, prefix: str = "") -> set[str]:
     """Dotted names of a TOML document's keys; rows of arrays of tables count as one table."""
     found = set()
     for key, item in value.items():
-        if (name := f"{prefix}{key}") in ("storage.options", "warm.releases"):  # whatever drivers take, any release
+        if (name := f"{prefix}{key}") in FREE:
             found.add(name)
             continue
         inner = item[0] if isinstance(item, list) and item and isinstance(item[0], dict) else item

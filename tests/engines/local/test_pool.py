@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from heliostat.domain.engine import InstancePlan, NodeState, Observation, Step
+from heliostat.domain.engine import InstancePlan, NodeState, Observation, Scaling, Step
 from heliostat.domain.ids import InstanceId
 from heliostat.domain.releases import BUILT_IN, Catalogue
 from heliostat.engines.local import LocalSettings, pool, supervisor
+from heliostat.engines.local.autoscaling.config import read_secret
 from heliostat.engines.local.layout import Layout
 from heliostat.engines.local.records import InstanceRecord
 
@@ -62,7 +63,7 @@ class WarmLab(Lab):
 
     async def close(self) -> None:
         await self.engine.close()
-        await self.open(warm={})
+        await self.open(warm={}, warm_scaled={})
         async with asyncio.timeout(15):
             while {path.name for path in (self.settings.state / "w").iterdir()} != set(self.given):
                 await asyncio.sleep(0.02)
@@ -170,6 +171,27 @@ async def test_what_does_not_fit_is_started_cold_and_leaves_the_entry(lab: WarmL
     seen = await up(lab, wanted)
     assert all(node.node.startswith(wanted.instance) for node in seen.nodes) and seen.ray_token is None
     assert lab.entries == entry
+
+
+async def test_with_autoscaling_the_head_is_told_whose_it_is(settings: LocalSettings) -> None:
+    sizes = {RELEASE.name: 1}
+    lab = WarmLab(dataclasses.replace(settings, warm_scaled=sizes, warm_group="small"), health=Healthy())
+    await lab.open()
+    await lab.words("1 of 1 clusters with autoscaling are kept ready")
+    (entry,), wanted = lab.entries, plan(workers=1)
+    layout, home = Layout(settings.state), settings.state / "w" / entry
+    secret = (home / "autoscaling-secret").read_text()
+    assert read_secret(layout, entry) == secret, "its autoscaler may ask already"
+    assert json.loads((home / "autoscaling.json").read_text())["provider"]["instance"] == entry
+    assert (await up(lab, plan())).ray_token is None, "a cluster without autoscaling is none of its kind"
+    group = dataclasses.replace(wanted.workers[0], min_replicas=1, max_replicas=5)
+    seen = await up(lab, dataclasses.replace(wanted, workers=(group,), scaling=Scaling(idle_seconds=30)))
+    assert {node.node for node in seen.nodes} == {f"{entry}-head", f"{entry}-w1"}
+    told = json.loads((home / "autoscaling.json").read_text())
+    assert told["provider"]["instance"] == wanted.instance and told["max_workers"] == 5
+    assert told["available_node_types"]["small"]["resources"]["CPU"] == 1
+    assert Path(told["provider"]["secret_file"]).read_text() == read_secret(layout, wanted.instance) == secret
+    await lab.close()
 
 
 async def test_a_stop_leaves_nothing_of_the_entry(lab: WarmLab) -> None:

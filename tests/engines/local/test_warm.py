@@ -38,7 +38,7 @@ def entry(wanted: InstancePlan) -> tuple[InstancePlan, InstanceRecord]:
         for temp in ("h", "w1", "w2")
     ]  # fmt: skip
     record = InstanceRecord(ENTRY, 10.0, tuple(nodes), next_worker=3, started_at=11.0, up_at=12.0)
-    return warm.entry_plan(ENTRY, wanted.release, FORM, TOKEN), record
+    return warm.entry_plan(ENTRY, warm.Line.of(wanted), FORM, TOKEN), record
 
 
 def changed(where: str, **changes: Any) -> InstancePlan:
@@ -143,6 +143,15 @@ def test_stores_count_when_they_are_given_and_then_all_of_them_must_fit() -> Non
     assert warm.fits(wanted, *entry(wanted), 3 * GIB)
     assert not warm.fits(wanted, *entry(wanted), 3 * GIB - 1)
     assert warm.fits(plan(workers=0), *entry(wanted), GIB)
+
+
+def test_with_autoscaling_only_workers_that_it_must_keep_are_taken() -> None:
+    wanted = dataclasses.replace(changed("group", min_replicas=1), scaling=Scaling())
+    known, record = entry(wanted)
+    assert known.scaling is not None and [(g.min_replicas, g.max_replicas) for g in known.workers] == [(2, 2)]
+    assert warm.fits(wanted, known, record, ROOM)
+    _, begun = warm.given(wanted, record, TOKEN, NOW)
+    assert [node.temp for node in begun.nodes] == ["h", "w1"] and [node.temp for node in begun.surplus] == ["w2"]
 
 
 def test_the_store_is_that_of_the_largest_node_that_is_served_as_far_as_the_machine_has_it() -> None:

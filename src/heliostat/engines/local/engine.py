@@ -259,6 +259,8 @@ class LocalEngine:
     def _served(self, instance: InstanceId) -> Served | None:
         """For the autoscalers' door."""
         supervisor = self._supervisors.get(instance)
+        if supervisor is None and self._pool is not None:
+            supervisor = self._pool.find(instance)
         return None if supervisor is None or supervisor.doomed else Served(supervisor, supervisor.plan)
 
     def _forget_ended(self, instance: InstanceId) -> None:
@@ -298,10 +300,15 @@ class LocalEngine:
         """The supervisors of instances and of the warm pool's entries."""
         return [*self._supervisors.values(), *([] if self._pool is None else self._pool.supervisors)]
 
-    def _pool_sizes(self) -> dict[Release, int]:
+    def _pool_sizes(self) -> dict[warm.Line, int]:
         """Of the releases that there are; entries of others are removed."""
-        found = {self._settings.catalogue.find(name): size for name, size in self._settings.warm.items()}
-        return {release: size for release, size in found.items() if release is not None}
+        sizes: dict[warm.Line, int] = {}
+        for scaled, named in ((False, self._settings.warm), (True, self._settings.warm_scaled)):
+            for name, size in named.items():
+                release = self._settings.catalogue.find(name)
+                if release is not None:
+                    sizes[warm.Line(release, scaled)] = size
+        return sizes
 
     def _promised(self) -> int:
         records = [supervisor.record for supervisor in self._supervisors.values()]

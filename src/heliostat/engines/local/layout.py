@@ -50,7 +50,7 @@ AUTOSCALING_SECRET_FILE = "autoscaling-secret"
 _NODE_NAME_ROOM = len("/12345678/w9999")
 _DOOR = "door"
 _WARM = "warm"
-_OF_ENTRY = ("nodes", "gcs")
+_OF_ENTRY = ("nodes", "gcs", AUTOSCALING_FILE, AUTOSCALING_SECRET_FILE)
 """What an instance has of the entry that it was given."""
 _COMING = ".new-"
 _GOING = ".gone-"

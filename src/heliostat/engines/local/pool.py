@@ -33,6 +33,7 @@ from .observations import HOST
 from .records import InstanceRecord
 from .sizing import RESULT_FILE
 from .supervisor import Supervisor
+from .warm import Line
 from .world import World
 
 QUIET_SECONDS = 2.0
@@ -49,7 +50,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class _Stock:
-    """What is known about one release's part of the pool."""
+    """What is known about one line of the pool."""
 
     size: int
     works: bool | None = None
@@ -77,15 +78,15 @@ class Taken:
 
 
 class Pool:
-    """Opened and used in the engine's event loop. ``sizes`` has the releases that shall have entries."""
+    """Opened and used in the engine's event loop. ``sizes`` has the lines that shall have entries."""
 
-    def __init__(self, world: World, sizes: Mapping[Release, int]) -> None:
+    def __init__(self, world: World, sizes: Mapping[Line, int]) -> None:
         settings = world.settings
         self._layout = world.layout
         self._world = dataclasses.replace(
             world, layout=world.layout.pool(), changed=self._entry_changed, turns=BackgroundTurns(world.turns)
         )
-        self._stocks = {release: _Stock(size) for release, size in sizes.items() if size > 0}
+        self._stocks = {line: _Stock(size) for line, size in sizes.items() if size > 0}
         self._shape = warm.shape(
             settings.warm_workers,
             settings.warm_group,
@@ -98,10 +99,10 @@ class Pool:
         self._quiet_until = 0.0
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        for release, stock in self._stocks.items():
-            if not features(release.ray).resizing:
-                stock.off = f"Ray {release.ray} cannot change the resources of a live node"
-                log.warning("no warm starts", release=release.display, cause=stock.off)
+        for line, stock in self._stocks.items():
+            if not features(line.release.ray).resizing:
+                stock.off = f"Ray {line.release.ray} cannot change the resources of a live node"
+                log.warning("no warm starts", release=line.release.display, cause=stock.off)
 
     # --- its life -----------------------------------------------------------------------------------------------------
 
@@ -172,14 +173,23 @@ class Pool:
         self._entries[taken.entry] = _Entry(supervisor, adopted=True)
         self._wake.set()
 
+    def find(self, entry: InstanceId) -> Supervisor | None:
+        """Who looks after an entry, for the autoscaler of its head."""
+        found = self._entries.get(entry)
+        return None if found is None else found.supervisor
+
     def words(self, release: Release) -> str:
         """The state of the release's part, for people; empty where there is none."""
-        stock = self._stocks.get(release)
-        if stock is None:
-            return ""
-        if stock.off:
-            return f"no warm starts: {stock.off}"
-        return f"{sum(entry.ready for entry in self._of(release))} of {stock.size} clusters are kept ready"
+        parts = []
+        for line, stock in self._stocks.items():
+            if line.release != release:
+                continue
+            what = "clusters with autoscaling" if line.scaled else "clusters"
+            ready = sum(entry.ready for entry in self._of(line))
+            parts.append(
+                f"no warm starts: {stock.off}" if stock.off else f"{ready} of {stock.size} {what} are kept ready"
+            )
+        return "; ".join(dict.fromkeys(parts))
 
     # --- looking after it ---------------------------------------------------------------------------------------------
 
@@ -205,7 +215,7 @@ class Pool:
             if supervisor.ended:
                 del self._leaving[name]
         environments = self._world.environments
-        kept = [environments.find(release) for release, stock in self._stocks.items() if not stock.off]
+        kept = [environments.find(line.release) for line, stock in self._stocks.items() if not stock.off]
         self._world.zygotes.keep([environment for environment in kept if environment is not None])
         for name, entry in list(self._entries.items()):
             await self._look(name, entry)
@@ -214,7 +224,7 @@ class Pool:
 
     async def _look(self, name: InstanceId, entry: _Entry) -> None:
         supervisor = entry.supervisor
-        stock = self._stocks.get(supervisor.plan.release)
+        stock = self._stocks.get(Line.of(supervisor.plan))
         seen = supervisor.observe()
         if stock is None or stock.off:
             self._remove(name, supervisor, "its release has no pool" if stock is None else stock.off)
@@ -256,8 +266,8 @@ class Pool:
 
     def _trim(self) -> None:
         """Remove what is too many: one that is not ready first."""
-        for release, stock in self._stocks.items():
-            names = [name for name, entry in self._entries.items() if entry.supervisor.plan.release == release]
+        for line, stock in self._stocks.items():
+            names = [name for name, entry in self._entries.items() if Line.of(entry.supervisor.plan) == line]
             names.sort(key=lambda name: not self._entries[name].ready)
             for name in names[stock.size :]:
                 self._remove(name, self._entries[name].supervisor, "the pool is smaller now")
@@ -268,20 +278,20 @@ class Pool:
         if any(not entry.ready for entry in self._entries.values()) or self._leaving:
             return LOOK_SECONDS
         waits = [LOOK_SECONDS]
-        for release, stock in self._stocks.items():
-            if stock.off or len(self._of(release)) >= stock.size:
+        for line, stock in self._stocks.items():
+            if stock.off or len(self._of(line)) >= stock.size:
                 continue
             wait = max(self._quiet_until, stock.not_before) - now
             if 0 < wait <= FAILURE_LIMIT_SECONDS:
                 waits.append(wait)
                 continue
-            self._begin(release, now)
+            self._begin(line, now)
             break
         return min(waits)
 
-    def _begin(self, release: Release, now: float) -> None:
+    def _begin(self, line: Line, now: float) -> None:
         entry = InstanceId(f"p-{secrets.token_hex(5)}")
-        plan = warm.entry_plan(entry, release, self._shape, Secret(secrets.token_hex(32)))
+        plan = warm.entry_plan(entry, line, self._shape, Secret(secrets.token_hex(32)))
         record = InstanceRecord(entry, now)
         self._world.layout.create(entry, records.first_files(plan, record))
         supervisor = Supervisor(self._world, plan, record)
@@ -307,14 +317,14 @@ class Pool:
         return seen.complete and not seen.trouble and not supervisor.record.losses
 
     def _has_shape(self, plan: InstancePlan) -> bool:
-        wanted = warm.entry_plan(plan.instance, plan.release, self._shape, Secret(""))
+        wanted = warm.entry_plan(plan.instance, Line.of(plan), self._shape, Secret(""))
         return (wanted.head, wanted.workers) == (plan.head, plan.workers)
 
     def _supervise_again(self, name: InstanceId, entry: _Entry) -> None:
         self.give_back(Taken(name, entry.supervisor.plan, entry.supervisor.record))
 
-    def _of(self, release: Release) -> list[_Entry]:
-        return [entry for entry in self._entries.values() if entry.supervisor.plan.release == release]
+    def _of(self, line: Line) -> list[_Entry]:
+        return [entry for entry in self._entries.values() if Line.of(entry.supervisor.plan) == line]
 
     def _entry_changed(self, entry: InstanceId) -> None:
         self._wake.set()

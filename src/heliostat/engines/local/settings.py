@@ -67,6 +67,8 @@ class LocalSettings:
     """Whether uv may download a Python interpreter that this machine lacks."""
     warm: Mapping[str, int] = field(default_factory=dict)
     """Release -> how many clusters of it are kept ready (:mod:`.pool`), each about 0.6 GB and 0.2 GB for each worker."""
+    warm_scaled: Mapping[str, int] = field(default_factory=dict)
+    """The same of clusters whose head runs Ray's autoscaler, for those with autoscaling."""
     warm_workers: int = 2
     """Workers of each of them."""
     warm_group: str = "workers"

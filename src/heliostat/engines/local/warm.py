@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from heliostat.domain.engine import GroupPlan, InstancePlan, Step
+from heliostat.domain.engine import GroupPlan, InstancePlan, Scaling, Step
 from heliostat.domain.ids import ClusterId, InstanceId
 from heliostat.domain.releases import Release
 from heliostat.domain.secret import Secret
@@ -54,22 +54,43 @@ def shape(workers: int, group: str, memory_bytes: int, machine: Machine) -> Shap
     return Shape(workers, group, max(STORE_MINIMUM, int(min(memory_bytes * STORE_SHARE, each))))
 
 
-def entry_plan(entry: InstanceId, release: Release, form: Shape, token: Secret) -> InstancePlan:
-    """The plan by which an entry is started: nodes that take no work."""
+@dataclass(frozen=True)
+class Line:
+    """What an entry can be: for which release, and whether its head runs Ray's autoscaler."""
+
+    release: Release
+    scaled: bool = False
+
+    @classmethod
+    def of(cls, plan: InstancePlan) -> Line:
+        return cls(plan.release, plan.scaling is not None)
+
+
+def entry_plan(entry: InstanceId, line: Line, form: Shape, token: Secret) -> InstancePlan:
+    """The plan by which an entry is started: nodes that take no work, and an autoscaler that may change nothing."""
 
     def group(name: str, replicas: int) -> GroupPlan:
         params = {"object_store_memory": form.store_bytes}
-        return GroupPlan(name, replicas, cpus=0, memory_bytes=1 << 20, ray_params=params)
+        return GroupPlan(
+            name,
+            replicas,
+            cpus=0,
+            memory_bytes=1 << 20,
+            ray_params=params,
+            min_replicas=replicas,
+            max_replicas=replicas,
+        )
 
     return InstancePlan(
         instance=entry,
         cluster=ClusterId(""),
         name=entry,
         generation=0,
-        release=release,
+        release=line.release,
         head=group(HEAD, 1),
         workers=(group(form.group, form.workers),) if form.workers else (),
-        ray_token=token if features(release.ray).token_auth else None,
+        ray_token=token if features(line.release.ray).token_auth else None,
+        scaling=Scaling() if line.scaled else None,
     )
 
 
@@ -85,8 +106,7 @@ def fits(plan: InstancePlan, entry: InstancePlan, record: InstanceRecord, room_b
     """
     head = next((node for node in record.nodes if node.kind == "head"), None)
     return (
-        plan.release == entry.release
-        and plan.scaling is None
+        Line.of(plan) == Line.of(entry)
         and not plan.volumes
         and plan.head.granted != 0
         and head is not None
@@ -130,10 +150,14 @@ def _takes(plan: InstancePlan, group: GroupPlan, node: NodeRecord) -> bool:
 
 
 def _chosen(plan: InstancePlan, record: InstanceRecord) -> list[NodeRecord]:
-    """The nodes of an entry that the instance has a use for, the head first."""
+    """The nodes of an entry that the instance has a use for, the head first.
+
+    Ray's autoscaler would at once remove workers that were idle in the pool, so under it only those that it must keep.
+    """
     chosen = [node for node in record.nodes if node.kind == "head"]
     for group in plan.workers:
         wanted = group.replicas if group.granted is None else min(group.replicas, group.granted)
+        wanted = wanted if plan.scaling is None else min(wanted, group.min_replicas)
         chosen += [node for node in record.nodes if node.kind == "worker" and _takes(plan, group, node)][:wanted]
     return chosen
 

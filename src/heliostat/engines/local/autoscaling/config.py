@@ -7,6 +7,7 @@ more, Ray would wait for ever for nodes that fit, and start one after the other.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -110,7 +111,7 @@ def write_config(layout: Layout, plan: InstancePlan) -> None:
     """
     if plan.scaling is None:
         return
-    folder = layout.instance(plan.instance)
+    folder = layout.home(plan.instance)
     secret = _make_secret(folder)
     wanted = autoscaling_config(plan, plan.scaling, layout.door, secret)
     path = (folder / AUTOSCALING_FILE).resolve()
@@ -123,11 +124,11 @@ def write_config(layout: Layout, plan: InstancePlan) -> None:
 
 
 def read_secret(layout: Layout, instance: InstanceId) -> str:
-    """The secret of an instance's provider; empty when it has none."""
-    try:
-        return (layout.instance(instance) / AUTOSCALING_SECRET_FILE).read_text()
-    except OSError:
-        return ""
+    """The secret of an instance's provider, or of a head's that is kept ready; empty when it has none."""
+    for folder in (layout.home(instance), layout.pool().instance(instance)):
+        with contextlib.suppress(OSError):
+            return (folder / AUTOSCALING_SECRET_FILE).read_text()
+    return ""
 
 
 def _make_secret(folder: Path) -> Path:
