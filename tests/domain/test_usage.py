@@ -111,12 +111,7 @@ def a_job(run: Instance, *, temporary: bool, **changes: object) -> Job:
 RUN = replace(instance("aaaaaaaa"), spec=SPEC, nodes=(node("head"),))
 LATER = NOW + 3 * HOUR
 JOBS: dict[str, tuple[Job, Instance | None, float]] = {
-    "temporary: its nodes count from their start on": (a_job(RUN, temporary=True), RUN, 6),
-    "temporary: also after the job, while they are there": (
-        a_job(RUN, temporary=True, started_at=NOW, ended_at=NOW + HOUR), RUN, 6,
-    ),
-    "temporary: what was stored, once they are gone": (a_job(RUN, temporary=True, released_at=LATER), RUN, STORED.cu_hours),
-    "temporary: what was stored, without a run": (a_job(RUN, temporary=True), None, STORED.cu_hours),
+    "temporary: what was stored; the rest is in the ledger": (a_job(RUN, temporary=True), RUN, STORED.cu_hours),
     "existing: nothing before the start": (a_job(RUN, temporary=False, usage=Usage()), RUN, 0),
     "existing: while it runs": (a_job(RUN, temporary=False, started_at=NOW + HOUR), RUN, 4),
     "existing: not after its end": (a_job(RUN, temporary=False, started_at=NOW, ended_at=NOW + HOUR), RUN, 2),
@@ -145,7 +140,5 @@ def test_seconds_of_a_run() -> None:
     assert seconds(LATER + HOUR, None) == 0, "clocks of two machines may differ"
 
 
-def test_what_earlier_runs_of_a_temporary_cluster_took_is_not_forgotten() -> None:
-    it = a_job(RUN, temporary=True, earlier_usage=STORED)
-    assert usage_of_job(it, RUN, LATER, GPUS).cu_hours == STORED.cu_hours + 6
+def test_usage_of_two_runs_is_added_up() -> None:
     assert (STORED + STORED).node_seconds == 2 and (STORED + STORED).peak_nodes == STORED.peak_nodes

@@ -19,7 +19,7 @@ from sqlalchemy import text
 from heliostat.domain.errors import AlreadyExists, InvalidRequest, NotFound, NotReady
 from heliostat.domain.ids import JobId, new_cluster_id, new_job_id
 from heliostat.domain.job_states import JobGoal, JobStatus
-from heliostat.domain.jobs import Job, JobSpec, Usage
+from heliostat.domain.jobs import Job, JobSpec
 from heliostat.store import JobFilter, Store, StoreSettings, Transaction
 from heliostat.store.database import database
 from heliostat.store.job_codec import decode_job_spec, decode_life, encode_job_spec, encode_life
@@ -169,11 +169,10 @@ def test_a_newer_format_is_refused_with_the_remedy() -> None:
         decode_life(newer, SEALER, job.id)
 
 
-def test_a_job_stored_before_earlier_usage_was_counted_is_read() -> None:
+def test_what_an_older_heliostat_stored_beside_it_is_left_out() -> None:
     job = a_job()
-    older = orjson.loads(encode_life(job, SEALER))
-    del older["earlier_usage"]
-    assert decode_life(orjson.dumps(older).decode(), SEALER, job.id)["earlier_usage"] == Usage()
+    older = orjson.loads(encode_life(job, SEALER)) | {"earlier_usage": {"node_seconds": 1.0}}
+    assert decode_life(orjson.dumps(older).decode(), SEALER, job.id)["usage"] == job.usage
 
 
 async def test_odd_text_that_others_told_us_does_not_stop_a_job(store: Store) -> None:

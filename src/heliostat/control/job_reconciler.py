@@ -35,9 +35,9 @@ from heliostat.domain.jobs import Job, Prepared
 from heliostat.domain.ray_jobs import Absence, Cause, RaySighting
 from heliostat.domain.records import Cluster, Event, Instance
 from heliostat.domain.states import State, Wanted
-from heliostat.domain.usage import usage_of_job
 from heliostat.ray_api import Head, RayApi, RayRefused
 from heliostat.services.cluster_steps import begin, remove
+from heliostat.services.job_usage import usage_now
 from heliostat.services.seams import Clock, Wake
 from heliostat.store import Store, Transaction
 
@@ -118,7 +118,7 @@ class JobReconciler:
         if plan.job == loaded[0] and plan.why is None and plan.effect is Effect.NONE:
             self._follow(plan.job)  # a server that has just been started follows nothing yet
             return plan.again
-        recorded = await self._store.write(lambda tx: self._record(tx, loaded[0], plan))
+        recorded = await self._store.write(lambda tx: self._record(tx, facts, plan))
         if not recorded:
             return NOW
         if plan.effect in (Effect.START_CLUSTER, Effect.RELEASE):
@@ -186,13 +186,6 @@ class JobReconciler:
                     await self._speak(facts, plan)
                 case Effect.KEEP:
                     return await self._keep(facts, plan)
-                case Effect.START_CLUSTER:
-                    spent = self._with_usage(facts, plan.job).usage
-                    return replace(plan, job=replace(plan.job, usage=spent, earlier_usage=spent))
-                case Effect.RELEASE:
-                    return replace(plan, job=self._with_usage(facts, plan.job))
-                case Effect.NONE if plan.job.status.final and not facts.job.status.final:
-                    return replace(plan, job=self._with_usage(facts, plan.job))
                 case _:
                     pass
         except Unavailable as error:
@@ -277,9 +270,6 @@ class JobReconciler:
             log.info("summary not available", job=job.id, cause=error.message)
             return plan
 
-    def _with_usage(self, facts: JobFacts, job: Job) -> Job:
-        return replace(job, usage=usage_of_job(job, facts.instance, self._clock.now(), self._installation.gpus))
-
     def _follow(self, job: Job) -> None:
         if job.attempt is not None and job.attempt.submitted_at is not None:
             self._keeper.follow(job)
@@ -291,8 +281,9 @@ class JobReconciler:
 
     # --- recording --------------------------------------------------------------------------------------------------
 
-    def _record(self, tx: Transaction, before: Job, plan: JobPlan) -> bool:
+    def _record(self, tx: Transaction, facts: JobFacts, plan: JobPlan) -> bool:
         """Write what was found; False when a user changed the wish meanwhile and it must be looked at anew."""
+        before = facts.job
         stored = tx.jobs.lock(before.id)
         if stored is None:
             return True
@@ -303,7 +294,11 @@ class JobReconciler:
         now = self._clock.now()
         if plan.effect in (Effect.START_CLUSTER, Effect.RELEASE):
             _change_cluster(tx, plan, now, self._installation.gpus)
-        tx.jobs.save(plan.job)
+        job = plan.job
+        if _used_up(before, plan):
+            open_job = replace(job, settled=False)
+            job = replace(job, usage=usage_now(tx, open_job, facts.instance, now, self._installation.gpus))
+        tx.jobs.save(job)
         if plan.why is not None:
             warning = plan.job.status in (JobStatus.FAILED, JobStatus.TIMEOUT) or plan.why in ("Retried", "LogLost")
             told = plan.told or plan.job.message
@@ -314,6 +309,14 @@ class JobReconciler:
                 )
             )
         return True
+
+
+def _used_up(before: Job, plan: JobPlan) -> bool:
+    """Whether what it has taken up to now is stored: at its end, and with each run of its own cluster."""
+    if plan.effect in (Effect.START_CLUSTER, Effect.RELEASE):
+        return True
+    ended = plan.effect is Effect.NONE and plan.job.status.final and not before.status.final
+    return ended or (plan.job.spec.temporary and plan.job.settled and not before.settled)
 
 
 def _later(job: Job, now: datetime) -> timedelta:

@@ -141,7 +141,7 @@ class Attempt:
 class Usage:
     """What the nodes under a job took, over the time for which they are counted to it.
 
-    A temporary cluster's nodes count from their start to their end, an existing one's while the job ran.
+    A temporary cluster's nodes count for as long as they are held of their queue, an existing one's while the job ran.
     """
 
     node_seconds: float = 0.0
@@ -203,9 +203,7 @@ class Job:
     """Of the entry point, of the last attempt."""
     summary: WorkSummary | None = None
     usage: Usage = Usage()
-    """At the last record; until the nodes are gone, what they take since then is added at each reading."""
-    earlier_usage: Usage = Usage()
-    """The part of it that earlier runs of its temporary cluster took, which failed."""
+    """At the last record; until the job is settled it is reckoned anew at each reading."""
     released_at: datetime | None = None
     """When its temporary cluster was gone."""
     settled: bool = False

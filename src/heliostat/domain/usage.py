@@ -14,17 +14,13 @@ _GIB = 1 << 30
 
 
 def usage_of_job(job: Job, instance: Instance | None, now: datetime, gpus: Mapping[str, GpuType]) -> Usage:
-    """Usage up to now, or what was stored once the nodes are gone.
+    """Usage of an existing cluster up to now, or what was stored once the job is over: its nodes count while it runs.
 
-    The nodes of a temporary cluster count from their start on, those of an existing one while the job runs.
+    What a temporary cluster takes is in the ledger of usage.
     """
-    if job.released_at is not None or instance is None:
+    if job.spec.temporary or job.settled or instance is None or job.started_at is None:
         return job.usage
-    if job.spec.temporary:
-        return job.earlier_usage + usage(instance.spec, instance.nodes, instance.created_at, now, gpus)
-    if job.started_at is None or (job.attempts and job.attempts[-1].instance != instance.id):
-        return job.usage
-    if job.settled:
+    if job.attempts and job.attempts[-1].instance != instance.id:
         return job.usage
     return usage(instance.spec, instance.nodes, job.started_at, job.ended_at or now, gpus)
 

@@ -18,12 +18,12 @@ from heliostat.domain.jobs import PACKAGE, Code, EntrypointResources, Job, JobSp
 from heliostat.domain.records import Cluster, Event, Instance, Role
 from heliostat.domain.spec import MASK, ClusterSpec, masked
 from heliostat.domain.states import State, Wanted
-from heliostat.domain.usage import usage_of_job
 from heliostat.domain.validation import check
 from heliostat.store import JobFilter, Store, Transaction
 
 from .caller import Caller, authorise
 from .cluster_steps import check_possible
+from .job_usage import usage_now
 from .seams import Capabilities, Clock, CodeSources, WakeJob
 from .why import Explanation
 from .why_job import explain_job
@@ -67,6 +67,10 @@ class JobView:
     """Up to now."""
     findings: tuple[Finding, ...] = ()
     """What the engine makes of the temporary cluster's fields."""
+
+
+_Read = tuple[Job, Cluster | None, Instance | None, Usage]
+"""A job, what it runs on, and what it has taken."""
 
 
 class JobService:
@@ -144,12 +148,12 @@ class JobService:
         return job
 
     async def get(self, caller: Caller, workspace: WorkspaceId, job: JobId) -> JobView:
-        def work(tx: Transaction) -> tuple[Job, Cluster | None, Instance | None]:
+        def work(tx: Transaction) -> _Read:
             authorise(tx, caller, workspace, Role.VIEWER, "see jobs")
             found = tx.jobs.get(workspace, job)
             if found is None:
                 raise NotFound("job", job)
-            return (found, *_cluster_of(tx, found, {}))
+            return self._read(tx, found, {})
 
         view = self._view(caller, *await self._store.read(work))
         findings = self._capabilities.support(view.job.spec.cluster_spec) if view.job.spec.temporary else ()
@@ -167,11 +171,11 @@ class JobService:
     ) -> list[JobView]:
         """Newest first; ``before`` continues after that job. ``findings`` are left out."""
 
-        def work(tx: Transaction) -> list[tuple[Job, Cluster | None, Instance | None]]:
+        def work(tx: Transaction) -> list[_Read]:
             authorise(tx, caller, workspace, Role.VIEWER, "list jobs")
             rows = tx.jobs.page(workspace, which, limit=limit, offset=offset, before=before)
             known: dict[ClusterId, tuple[Cluster | None, Instance | None]] = {}
-            return [(row, *_cluster_of(tx, row, known)) for row in rows]
+            return [self._read(tx, row, known) for row in rows]
 
         return [self._view(caller, *row) for row in await self._store.read(work)]
 
@@ -381,8 +385,13 @@ class JobService:
             raise IdempotencyMismatch("this client token has submitted something else; use a new one")
         return found
 
-    def _view(self, caller: Caller, job: Job, cluster: Cluster | None, instance: Instance | None) -> JobView:
-        usage = usage_of_job(job, instance, self._clock.now(), self._installation.gpus)
+    def _read(self, tx: Transaction, job: Job, known: dict[ClusterId, tuple[Cluster | None, Instance | None]]) -> _Read:
+        cluster, instance = _cluster_of(tx, job, known)
+        return job, cluster, instance, usage_now(tx, job, instance, self._clock.now(), self._installation.gpus)
+
+    def _view(
+        self, caller: Caller, job: Job, cluster: Cluster | None, instance: Instance | None, usage: Usage
+    ) -> JobView:
         if job.settled and not job.spec.temporary:  # nobody looks after it any more, but its cluster goes on changing
             now = cluster_state(job, cluster)
             job = job if now is job.cluster_state else replace(job, cluster_state=now)

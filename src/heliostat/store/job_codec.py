@@ -97,7 +97,6 @@ def encode_life(job: Job, sealer: Sealer) -> str:
             "exit_code": job.exit_code,
             "summary": None if job.summary is None else asdict(job.summary),
             "usage": asdict(job.usage),
-            "earlier_usage": asdict(job.earlier_usage),
             "released_at": _number(job.released_at),
         }
     )
@@ -119,7 +118,6 @@ def decode_life(text: str, sealer: Sealer, owner: JobId) -> Json:
         "exit_code": document["exit_code"],
         "summary": None if summary is None else _read_summary(summary),
         "usage": Usage(**document["usage"]),
-        "earlier_usage": Usage(**document.get("earlier_usage", {})),
         "released_at": _time(document["released_at"]),
     }
 
