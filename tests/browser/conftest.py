@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, async_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -22,9 +23,9 @@ ARGUMENTS = [
 """No traffic of its own, and none of what a container lacks."""
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    """A browser with an empty profile."""
+    """One for the tests of a file, since its start takes long."""
     if not CHROMIUM.exists():
         pytest.fail(f"{CHROMIUM} is missing; install the Debian package 'chromium' (apt-get install chromium)")
     async with async_playwright() as playwright:
@@ -33,8 +34,9 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
+    """An empty profile: no cookie, cache or permission of another test."""
     context = await browser.new_context(viewport={"width": 1400, "height": 900})
     context.set_default_timeout(30_000)
     yield context

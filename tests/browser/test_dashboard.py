@@ -11,7 +11,7 @@ from playwright.async_api import BrowserContext, Page, expect
 
 from ..gateway.live import RELEASES, LiveCluster, live_cluster
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 NOT_INSTALLED = re.compile(r"/api/(grafana_health|prometheus_health|serve/applications/|v0/platform_events)")
 """Ray's own answers for what is not installed there."""
 

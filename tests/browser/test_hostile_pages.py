@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import BrowserContext, Page, expect
 
@@ -22,7 +23,7 @@ from heliostat.services.access import Access
 from ..gateway.conftest import playing, served
 from ..gateway.support import CLUSTER, OTHER, FakeGatekeeper, Head, access_to
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 VICTIM, EVIL = CLUSTER, OTHER
 
 EVIL_PAGE = """<!doctype html><title>evil</title><body>
@@ -106,7 +107,7 @@ def watched(gateway: Gateway, asked: list[tuple[str, str, bool, int]]) -> Any:  
     return app
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def stage() -> AsyncIterator[Stage]:
     asked: list[tuple[str, str, bool, int]] = []
     async with playing() as victim, playing() as evil:
