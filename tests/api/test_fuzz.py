@@ -85,7 +85,7 @@ def test_quickly(case: schemathesis.Case, target: Target) -> None:
 
 @pytest.mark.slow
 @schema.parametrize()
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_thoroughly(case: schemathesis.Case, target: Target) -> None:
     check(case, target)
 
