@@ -178,9 +178,11 @@ async def test_an_update_of_a_running_cluster_is_marked(h: House) -> None:
     await h.until(made.id, State.RUNNING)
     renamed = await clusters.update(h.caller, h.workspace, made.id, lambda old: replace(old, description="new"))
     assert not renamed.modified and renamed.generation == 2
-    grown = await clusters.update(h.caller, h.workspace, made.id, lambda old: replace(old, workers=()))
+    grown = await clusters.update(
+        h.caller, h.workspace, made.id, lambda old: replace(old, head=replace(old.head, env={"A": "1"}))
+    )
     assert grown.modified
-    back = await clusters.update(h.caller, h.workspace, made.id, lambda old: replace(old, workers=made.spec.workers))
+    back = await clusters.update(h.caller, h.workspace, made.id, lambda old: replace(old, head=made.spec.head))
     assert not back.modified
 
 

@@ -43,6 +43,7 @@ FORMER: dict[str, tuple[See, ...]] = {
 BY_USERS = {
     (State.STOPPED, State.STARTING),
     (State.ERROR, State.STARTING),
+    (State.RUNNING, State.STARTING),
     (State.STARTING, State.STOPPING),
     (State.RUNNING, State.STOPPING),
     (State.ERROR, State.STOPPING),

@@ -21,8 +21,8 @@ MAPPED = Finding("head.gpu", Verdict.MAPPED, "for scheduling only")
 REFUSED = Finding("head.env.RAY_ADDRESS", Verdict.REFUSED, "is set by Heliostat itself; remove it")
 
 
-def shrunk(old: ClusterSpec) -> ClusterSpec:
-    return replace(old, workers=())
+def larger_head(old: ClusterSpec) -> ClusterSpec:
+    return replace(old, head=replace(SHAPE, cpu=SHAPE.cpu * 2))
 
 
 def described(old: ClusterSpec) -> ClusterSpec:
@@ -57,13 +57,14 @@ async def test_an_update_is_stored_in_every_state_and_modified_says_whether_to_r
     assert (cosmetic.generation, cosmetic.modified, cosmetic.spec.description) == (2, False, "new")
     assert (cosmetic.modifier_name, cosmetic.modified_at) == ("editor", office.clock.now())
     assert (cosmetic.creator_name, cosmetic.created_at) == ("ann", made.created_at)
-    grown = await clusters.update(editor, office.workspace, made.id, shrunk)
+    grown = await clusters.update(editor, office.workspace, made.id, larger_head)
     up = state in (State.STARTING, State.RUNNING)
     assert (grown.generation, grown.modified, grown.state) == (3, up, state)
     last = (await office.events(made.id))[-1]
     assert last.reason == "Updated" and last.actor == "editor"
-    assert ("next start" in last.message) == up
-    back = await clusters.update(editor, office.workspace, made.id, lambda old: replace(old, workers=made.spec.workers))
+    effect = "at the next restart" if up else "at the next start"
+    assert last.message == f"changed to generation 3: head.cpu 1 -> 2 ({effect})"
+    back = await clusters.update(editor, office.workspace, made.id, lambda old: replace(old, head=made.spec.head))
     assert (back.generation, back.modified) == (4, False)
 
 
@@ -78,7 +79,7 @@ async def test_an_update_that_changes_nothing_is_none(office: Office) -> None:
 async def test_modified_ends_with_the_next_start(office: Office) -> None:
     clusters, ann = office.services.clusters, await office.caller("ann")
     made = await office.running()
-    await clusters.update(ann, office.workspace, made.id, shrunk)
+    await clusters.update(ann, office.workspace, made.id, larger_head)
     stopped = await clusters.stop(ann, office.workspace, made.id)
     assert not stopped.modified
     await office.settle(made.id)
@@ -86,7 +87,7 @@ async def test_modified_ends_with_the_next_start(office: Office) -> None:
     await office.settle(made.id)
     view = await clusters.get(ann, office.workspace, made.id)
     assert not view.cluster.modified and view.instance is not None
-    assert view.instance.generation == view.cluster.generation == 2 and len(view.instance.nodes) == 1
+    assert view.instance.generation == view.cluster.generation == 2 and view.instance.spec.head.cpu == 2
 
 
 async def test_a_bad_update_changes_nothing(office: Office) -> None:

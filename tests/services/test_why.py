@@ -49,12 +49,13 @@ async def test_running_and_modified(office: Office) -> None:
     assert said.summary.endswith("3 of 3 nodes are alive.") and not said.remedy
 
     def grown(old: ClusterSpec) -> ClusterSpec:
-        return replace(old, workers=(replace(old.workers[0], replicas=4),))
+        head = replace(old.head, cpu=old.head.cpu * 2)
+        return replace(old, head=head, workers=(replace(old.workers[0], replicas=4),))
 
     await office.services.clusters.update(await office.caller("ann"), office.workspace, made.id, grown)
     said = await why(office, made)
-    assert "stop and start the cluster to apply it" in said.remedy
-    assert "3 of 3 nodes" in said.summary, "what runs is what was started"
+    assert "restart the cluster to apply it" in said.remedy
+    assert "3 of 5 nodes" in said.summary, "the workers are asked for at once"
 
 
 async def test_failed(office: Office) -> None:

@@ -19,6 +19,7 @@ from heliostat.domain.lifecycle import ATTENTION, Facts, Plan, Status, decide
 from heliostat.domain.quota import ROOT, Claim, Limit
 from heliostat.domain.records import Cluster, Event, Instance
 from heliostat.domain.states import State, may
+from heliostat.domain.updates import is_modified
 from heliostat.engines.base import Engine
 from heliostat.services.seams import Clock
 from heliostat.store import Store, Transaction
@@ -161,7 +162,7 @@ class Reconciler:
         """
         if plan.ended or plan.purge or plan.status.why is not None:
             return False
-        return _after(facts.cluster, plan) == facts.cluster and all(
+        return _after(facts.cluster, plan, facts.present) == facts.cluster and all(
             _observed(row, facts, plan, row.running_at) == row
             and self._told.get(row.id, ()) == facts.seen[row.id].incidents
             for row in facts.instances
@@ -237,7 +238,7 @@ class Reconciler:
             tx.events.add(_event(stored, now, "Deleted", "deleted; nothing of it is left"))
             tx.clusters.purge(stored.id)
             return outcome
-        after = _after(stored, plan)
+        after = _after(stored, plan, None if facts.present is None else tx.instances.get(facts.present.id))
         if not may(before.state, after.state):
             raise RuntimeError(f"no edge from {before.state} to {after.state}")
         if after != stored:
@@ -331,10 +332,14 @@ def _load(tx: Transaction, key: ClusterId) -> Loaded | None:
     return Loaded(cluster, instances, claims, waits_for(tx, claims) if is_waiting(claims) else "")
 
 
-def _after(cluster: Cluster, plan: Plan) -> Cluster:
-    """The cluster with the plan's status."""
+def _after(cluster: Cluster, plan: Plan, run: Instance | None) -> Cluster:
+    """The cluster with the plan's status; ``run`` is the wanted one, with what is known of its nodes by now."""
     after = replace(cluster, state=plan.status.state, message=plan.status.message)
-    return replace(after, instance=None, modified=False) if after.state is State.STOPPED else after
+    if after.state is State.STOPPED:
+        return replace(after, instance=None, modified=False)
+    if run is not None and after.state in (State.STARTING, State.RUNNING):
+        return replace(after, modified=is_modified(run, cluster.spec))
+    return after
 
 
 def _observed(

@@ -68,10 +68,27 @@ def settled(
                 (None, _new(instance, principal, group, (queue, node), claim.asked_at, 0, nodes)),
             ]
         else:
-            changes += _changed(claim, nodes, there.get(group, 0), phase, now)
+            priced = _priced(claim, node, instance, seen)
+            rows = _changed(priced, nodes, there.get(group, 0), phase, now)
+            kept = rows[0][1] if rows else priced
+            if priced == claim:
+                changes += rows
+            else:
+                changes += [(claim, None), (None, kept)] if kept is not None else [(claim, None)]
     for group, claim in known.items():
         changes += _changed(claim, 0, there.get(group, 0), phase, now)
     return changes
+
+
+def _priced(claim: Claim, node: Charge, instance: Instance, seen: Observation) -> Claim:
+    """The claim as its run's spec has it now. While nodes are replaced by others each counts as the larger of both."""
+    kind, group = ("head", None) if claim.group == HEAD else ("worker", claim.group)
+    older = any(
+        row.generation < instance.renew and row.state is not NodeState.EXITED
+        for row in seen.nodes
+        if row.kind == kind and group in (None, row.group)
+    )
+    return replace(claim, priority=instance.spec.priority, node=node if instance.renew and not older else claim.node)
 
 
 def after(claims: Iterable[Claim], changes: Iterable[Change]) -> list[Claim]:

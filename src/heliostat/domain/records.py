@@ -181,6 +181,8 @@ class Instance:
     """What Ray's autoscaler reported last."""
     activity: Activity | None = None
     """What was last seen to go on on it; None before the first look."""
+    shapes: Mapping[str, tuple[tuple[int, str], ...]] = field(default_factory=dict)
+    """Worker groups that may have nodes of several shapes: from which generation on which, as a mark (:mod:`updates`)."""
 
 
 @dataclass(frozen=True)

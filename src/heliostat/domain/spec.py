@@ -122,18 +122,6 @@ class ClusterSpec:
         return 1 + sum(group.replicas for group in self.workers)
 
 
-def runs_differently(running: ClusterSpec, stored: ClusterSpec) -> bool:
-    """Whether a running instance would need a restart to be what is stored now (EMR contract, section 8, ``modified``).
-
-    Names, descriptions, labels and spellings change nothing that runs.
-    """
-
-    def essence(spec: ClusterSpec) -> ClusterSpec:
-        return replace(spec, name="", description="", labels={}, spellings={}, extras={})
-
-    return essence(running) != essence(stored)
-
-
 def masked(spec: ClusterSpec) -> ClusterSpec:
     """``spec`` as those may see it who may not run code: where users put secrets, that there is something and no more.
 

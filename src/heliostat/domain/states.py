@@ -33,6 +33,7 @@ EDGES: dict[State, dict[State, str]] = {
         State.STOPPING: "stopped by a user before it was up",
     },
     State.RUNNING: {
+        State.STARTING: "restarted by a user: the present instance is retired and the next one made, as one wish",
         State.STOPPING: "stopped by a user, or by itself after it was idle or had run for as long as it was given",
         State.ERROR: "it failed for good, as when the head died and could not be brought back",
     },

@@ -49,6 +49,9 @@ class Engine(Protocol):
     async def release_problem(self, release: Release) -> str | None:
         """Why clusters of this release cannot start here, with the remedy (``install Python 3.12``); None if they can."""
 
+    def renews_head(self, release: Release) -> bool:
+        """Whether a head of this release can be replaced while its instance goes on."""
+
     async def prepare(self, release: Release) -> None:
         """Build the release's environment if it is not there. Raises NotReady with the cause."""
 

@@ -9,7 +9,9 @@ from heliostat.store import JobFilter
 from .access import Access, AccessService, Links, Route
 from .bundle import JobTools, Services
 from .caller import Caller
-from .clusters import ClusterService, ClusterView
+from .cluster_changes import Preview, Refusal
+from .cluster_views import ClusterView
+from .clusters import ClusterService
 from .directory import DirectoryService, ReleaseView
 from .growth import Growth
 from .identity import IdentityService, NewAccessKey, NewToken
@@ -43,8 +45,10 @@ __all__ = [
     "NewAccessKey",
     "NewToken",
     "PackageService",
+    "Preview",
     "QueueService",
     "QueueView",
+    "Refusal",
     "ReleaseView",
     "Route",
     "Services",

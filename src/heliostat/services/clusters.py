@@ -1,49 +1,26 @@
-"""Create, change, read, start, stop and delete clusters. The rules are those of the EMR contract, sections 7.1 and 8."""
+"""Create, read, start, stop and delete clusters. The rules are those of the EMR contract, sections 7.1 and 8."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Collection, Sequence
 
-from heliostat.domain.engine import Finding, Verdict
-from heliostat.domain.errors import Conflict, IdempotencyMismatch, InvalidSpec, NotFound, NotReady
+from heliostat.domain.errors import Conflict, IdempotencyMismatch, NotFound, NotReady
 from heliostat.domain.ids import ClusterId, InstanceId, WorkspaceId, new_cluster_id
-from heliostat.domain.installation import Installation
 from heliostat.domain.records import Cluster, Event, Instance, Role
-from heliostat.domain.spec import ClusterSpec, runs_differently
+from heliostat.domain.spec import ClusterSpec
 from heliostat.domain.states import State, Wanted
-from heliostat.domain.validation import check
-from heliostat.store import Store, Transaction
+from heliostat.store import Transaction
 
 from .caller import Caller, authorise
-from .cluster_steps import begin, check_possible, note, remove, retire
-from .seams import Capabilities, Clock, Wake
+from .cluster_base import CLIENT_TOKEN_MEMORY
+from .cluster_steps import remove, stop
+from .cluster_updates import ClusterUpdates
+from .cluster_views import ClusterView
 from .why import Explanation, explain
 
-CLIENT_TOKEN_MEMORY = timedelta(hours=24)
 
-
-@dataclass(frozen=True)
-class ClusterView:
-    """A cluster as a reader sees it: the definition, its present run, and what the engine makes of its fields."""
-
-    cluster: Cluster
-    instance: Instance | None
-    findings: tuple[Finding, ...] = ()
-
-
-class ClusterService:
+class ClusterService(ClusterUpdates):
     """The use cases on clusters. Every method may raise NotFound (workspace, cluster) and Forbidden."""
-
-    def __init__(
-        self, store: Store, installation: Installation, capabilities: Capabilities, clock: Clock, wake: Wake
-    ) -> None:
-        self._store = store
-        self._installation = installation
-        self._capabilities = capabilities
-        self._clock = clock
-        self._wake = wake
 
     async def create(
         self,
@@ -89,39 +66,6 @@ class ClusterService:
         record, fresh = await self._store.write(work)
         if fresh and start:
             self._wake(record.id)
-        return record
-
-    async def update(
-        self, caller: Caller, workspace: WorkspaceId, cluster: ClusterId, change: Callable[[ClusterSpec], ClusterSpec]
-    ) -> Cluster:
-        """Replace the stored spec by ``change`` of it, in any state; ``modified`` tells whether a restart is needed.
-
-        ``change`` must be pure: it may run more than once. Raises what it raises, InvalidSpec and AlreadyExists.
-        """
-
-        def work(tx: Transaction) -> Cluster:
-            now = self._clock.now()
-            authorise(tx, caller, workspace, Role.EDITOR, "change clusters")
-            before = self._locked(tx, workspace, cluster)
-            spec = self._resolved(change(before.spec))
-            if spec == before.spec:
-                return before
-            self._check(tx, workspace, spec)
-            live = tx.instances.get(before.instance) if before.instance else None
-            up = live is not None and before.state in (State.STARTING, State.RUNNING)
-            after = replace(
-                before, spec=spec, generation=before.generation + 1, modified_at=now,
-                modifier=caller.principal.id, modifier_name=caller.principal.name,
-                modified=up and live is not None and runs_differently(live.spec, spec),
-            )  # fmt: skip
-            tx.clusters.save(after)
-            note = "; takes effect at the next start" if after.modified else ""
-            self._event(tx, after, caller, now, "Updated", f"changed to generation {after.generation}{note}")
-            self._report_findings(tx, after, caller, now, known=self._capabilities.support(before.spec))
-            return after
-
-        record = await self._store.write(work)
-        self._wake(record.id)
         return record
 
     async def get(self, caller: Caller, workspace: WorkspaceId, cluster: ClusterId) -> ClusterView:
@@ -224,11 +168,7 @@ class ClusterService:
                 raise Conflict(f"instance {instance} is not the present run of cluster {cluster}; {present}")
             if record.state in (State.STOPPED, State.STOPPING):
                 return record
-            after = replace(record, wanted=Wanted.STOPPED, state=State.STOPPING, message="ok", modified=False)
-            retire(tx, cluster, now)
-            tx.clusters.save(after)
-            self._event(tx, after, caller, now, "StopRequested", "stop requested")
-            return after
+            return stop(tx, record, caller.principal.name, now, "StopRequested", "stop requested")
 
         record = await self._store.write(work)
         self._wake(cluster)
@@ -281,42 +221,6 @@ class ClusterService:
         events = await self.events(caller, workspace, cluster, limit=50)
         return explain(view.cluster, view.instance, view.findings, events, self._clock.now())
 
-    # --- steps inside a transaction ---------------------------------------------------------------------------------
-
-    def _resolved(self, spec: ClusterSpec) -> ClusterSpec:
-        """The spec with its release in the catalogue's own spelling (an unknown one is left for the check)."""
-        release = self._installation.catalogue.find(spec.release)
-        return spec if release is None or release.display == spec.release else replace(spec, release=release.display)
-
-    def _check(self, tx: Transaction, workspace: WorkspaceId, spec: ClusterSpec) -> None:
-        check(spec, self._installation, {queue.name for queue in tx.queues.list(workspace)})
-        for finding in self._capabilities.support(spec):
-            if finding.verdict is Verdict.REFUSED:
-                raise InvalidSpec(finding.path, finding.message)
-
-    async def _start_problem(self, spec: ClusterSpec) -> str | None:
-        """Why this machine cannot run the spec's release. Told only to those who may start clusters."""
-        release = self._installation.catalogue.find(spec.release)
-        problem = None if release is None else await self._capabilities.release_problem(release)
-        return None if problem is None else f"{spec.release} cannot be started here: {problem}"
-
-    def _locked(
-        self, tx: Transaction, workspace: WorkspaceId, cluster: ClusterId, *, deletable: bool = False
-    ) -> Cluster:
-        record = tx.clusters.lock(cluster)
-        if record is None or record.workspace != workspace or record.deleted_at:
-            raise NotFound("cluster", cluster)
-        if record.wanted is Wanted.DELETED and not deletable:
-            raise Conflict(f"cluster {cluster} is being deleted")
-        return record
-
-    def _begin(self, tx: Transaction, record: Cluster, caller: Caller, now: datetime) -> Cluster:
-        if record.state not in (State.STOPPED, State.ERROR):
-            raise Conflict(f"cluster {record.id} is {record.state}; only a stopped or failed one can be started")
-        self._check(tx, record.workspace, record.spec)
-        check_possible(tx, record.workspace, record.spec, self._installation.gpus)
-        return begin(tx, record, caller.principal.name, now, self._installation.gpus)
-
     def _made_before(self, tx: Transaction, workspace: WorkspaceId, made: str, spec: ClusterSpec) -> Cluster:
         """The cluster that a repeated create made the first time; the same token with another name is a mistake."""
         place, _, cluster = made.partition("/")
@@ -324,18 +228,3 @@ class ClusterService:
         if found is None or found.spec.name != spec.name:
             raise IdempotencyMismatch("this client token has created something else; use a new one")
         return found
-
-    def _report_findings(
-        self, tx: Transaction, record: Cluster, caller: Caller, now: datetime, known: Collection[Finding] = ()
-    ) -> None:
-        for finding in self._capabilities.support(record.spec):
-            if finding in known:
-                continue
-            reason = "FieldMapped" if finding.verdict is Verdict.MAPPED else "FieldIgnored"
-            self._event(tx, record, caller, now, reason, f"{finding.path}: {finding.message}", warning=True)
-
-    def _event(
-        self, tx: Transaction, record: Cluster, caller: Caller, now: datetime, reason: str, message: str,
-        warning: bool = False,
-    ) -> None:  # fmt: skip
-        note(tx, record, caller.principal.name, now, reason, message, warning)

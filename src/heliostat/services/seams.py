@@ -46,6 +46,9 @@ class Capabilities(Protocol):
 
     async def release_problem(self, release: Release) -> str | None: ...
 
+    def renews_head(self, release: Release) -> bool:
+        """Whether a head of this release can be replaced while its cluster goes on."""
+
     async def begin_preparation(self, release: Release) -> None:
         """Start building the environment in the background. Raises NotReady when something is missing."""
 

@@ -33,7 +33,7 @@ def explain(
     evidence += [f"{finding.path} is {finding.verdict}: {finding.message}" for finding in findings]
     summary, remedy = _summary(cluster, instance, events)
     if cluster.modified:
-        remedy = f"{remedy} The stored spec differs from what runs; stop and start the cluster to apply it.".strip()
+        remedy = f"{remedy} The stored spec differs from what runs; restart the cluster to apply it.".strip()
     return Explanation(summary, tuple(evidence), remedy)
 
 

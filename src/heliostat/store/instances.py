@@ -19,10 +19,12 @@ from .run_codec import (
     decode_demand,
     decode_nodes,
     decode_progress,
+    decode_shapes,
     encode_activity,
     encode_demand,
     encode_nodes,
     encode_progress,
+    encode_shapes,
 )
 from .schema import Instant, instances
 from .shared import Shared, new_revision
@@ -135,6 +137,7 @@ class Instances:
             renew=row.renew,
             demand=decode_demand(row.demand),
             activity=decode_activity(row.activity),
+            shapes=decode_shapes(row.shapes),
         )
 
     def _values(self, instance: Instance) -> Values:
@@ -153,6 +156,7 @@ class Instances:
             "renew": instance.renew,
             "demand": encode_demand(instance.demand),
             "activity": encode_activity(instance.activity),
+            "shapes": encode_shapes(instance.shapes),
             "submit_token_hash": hash_token(submit_token),
             "submit_token": sealer.seal(submit_token, f"submit_token:{instance.id}"),
             "ray_token": sealer.seal(instance.ray_token.reveal(), f"ray_token:{instance.id}"),

@@ -5,7 +5,7 @@ Times are microseconds since 1970, as in the tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from ..domain.records import Activity
 from .codec import dump
 
 VERSION = 1
+Shapes = Mapping[str, tuple[tuple[int, str], ...]]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -106,6 +107,17 @@ def decode_activity(text: str) -> Activity | None:
     for reasons, idle_since in _rows(text, "activity"):
         return Activity(tuple(reasons), None if idle_since is None else _time(idle_since))
     return None
+
+
+def encode_shapes(shapes: Shapes) -> str:
+    """Marks of the shapes of worker groups; empty text when none has changed."""
+    rows = [(group, marks) for group, marks in shapes.items()]
+    return dump({"v": VERSION, "shapes": rows}) if rows else ""
+
+
+def decode_shapes(text: str) -> Shapes:
+    """The inverse of :func:`encode_shapes`."""
+    return {group: tuple((since, mark) for since, mark in marks) for group, marks in _rows(text, "shapes")}
 
 
 # Rows of a parsed document: mixed values, in the order in which they were written.

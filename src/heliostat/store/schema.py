@@ -229,6 +229,7 @@ instances = Table(
     Column("renew", Integer, nullable=False, server_default="0"),
     Column("demand", Words, nullable=False, server_default=""),
     Column("activity", Words, nullable=False, server_default=""),
+    Column("shapes", Words, nullable=False, server_default="", comment="Marks of the shapes of nodes, by worker group"),
     Column("traffic_at", Instant, comment="Last use through the gateway; not part of the revisioned content"),
     UniqueConstraint("submit_token_hash"),
 )

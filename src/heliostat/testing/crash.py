@@ -119,6 +119,9 @@ class CrashingEngine:
     async def release_problem(self, release: Release) -> str | None:
         return await self._engine.release_problem(release)
 
+    def renews_head(self, release: Release) -> bool:
+        return self._engine.renews_head(release)
+
     async def prepare(self, release: Release) -> None:
         await self._engine.prepare(release)
 

@@ -165,6 +165,8 @@ class TestStates:
             assert denied(sdk, "StartRayCluster", cluster, clientToken="starting-2").code == "OperationDenied"
             assert denied(sdk, "DeleteRayCluster", cluster).status_code == 409
             sdk("UpdateRayCluster", cluster, workerSpec=[])
+            assert sdk.get(cluster)["modified"] is False
+            sdk("UpdateRayCluster", cluster, headSpec=HEAD | {"cpu": "2"})
             assert sdk.get(cluster)["modified"] is True
             sdk("StopRayCluster", cluster)
             assert sdk.state(cluster, "Stopped")["modified"] is False

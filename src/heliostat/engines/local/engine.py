@@ -14,6 +14,7 @@ from heliostat.domain.errors import HeliostatError, NotReady
 from heliostat.domain.ids import InstanceId
 from heliostat.domain.releases import Release
 from heliostat.domain.spec import ClusterSpec
+from heliostat_node.features import features
 
 from . import records, support, warm
 from .autoscaling.door import Door, Served
@@ -167,6 +168,9 @@ class LocalEngine:
 
     async def release_problem(self, release: Release) -> str | None:
         return await self._environments.problem(release)
+
+    def renews_head(self, release: Release) -> bool:
+        return features(release.ray).gcs_storage
 
     async def prepare(self, release: Release) -> None:
         environment = await self._environments.ensure(release)

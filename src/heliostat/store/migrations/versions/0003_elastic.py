@@ -39,6 +39,13 @@ def upgrade() -> None:
         sa.Column("demand", WORDS, nullable=False, server_default=""),
         sa.Column("activity", WORDS, nullable=False, server_default=""),
         sa.Column(
+            "shapes",
+            WORDS,
+            nullable=False,
+            server_default="",
+            comment="Marks of the shapes of nodes, by worker group",
+        ),
+        sa.Column(
             "traffic_at",
             sa.BigInteger(),
             nullable=True,
