@@ -8,10 +8,8 @@ when the control loop has applied a plan, since the loop may not want the instan
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from functools import partial
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import structlog
@@ -26,28 +24,26 @@ from .autoscaling.config import write_config
 from .counts import awaited, scaled
 from .decisions import decide, trouble
 from .demolition import demolish
+from .errands import INTERNAL, RETRY_SECONDS, Errands
 from .facts import Facts, Seen
 from .logs import secrets
 from .nodes import Nodes
 from .notes import begin, end, noted, under_way
-from .observations import HOST, observation
+from .observations import observation
 from .plans import for_scaler, merged, releases, unreachable
 from .records import InstanceRecord, NodeRecord, write_plan, write_record
 from .scaler import Scaler
 from .sizing import Sizing
 from .steps import Steps
 from .turns import Need, Turn
+from .vitals import Vitals
 from .world import World
 
-RETRY_SECONDS = 5.0
 ENVIRONMENT_RETRY_SECONDS = 60.0
 DETAIL_SECONDS = 0.5
 """Progress of a build is reported no more often."""
-INTERNAL = "internal error of the local engine; see the server's log"
 
 log = structlog.get_logger(__name__)
-
-Work = Callable[[], Awaitable[None]]
 
 
 class Supervisor:
@@ -73,15 +69,11 @@ class Supervisor:
         self._told_detail = 0.0
         self._trouble = ""
         """What keeps the engine itself from working on the instance."""
-        self._background_trouble: dict[str, str] = {}
-        """The same of work in the background, by the work's name."""
-        self._misses = 0
-        self._asked_health = 0.0
-        self._health_trouble = ""
         self._reported: Observation | None = None
         self._wake = asyncio.Event()
         self._doomed = asyncio.Event()
-        self._background: dict[str, asyncio.Task[None]] = {}
+        self._errands = Errands(record.instance, world.clock, self._wake.set, self._report)
+        self._vitals = Vitals(world, record.instance, self._errands)
         self._task: asyncio.Task[None] | None = None
         self._steps = Steps(world, self._nodes, self)
         self._sizing = Sizing(world, self._nodes, self)
@@ -165,9 +157,9 @@ class Supervisor:
         wrong = (
             trouble(self._facts),
             self._crowding,
-            self._health_trouble,
+            self._vitals.trouble,
             self._trouble,
-            *self._background_trouble.values(),
+            *self._errands.trouble,
         )
         text = "; ".join(part for part in wrong if part)
         return observation(self._facts, text, self._details, self._scaler.demand)
@@ -217,9 +209,9 @@ class Supervisor:
             if not self.doomed:
                 await living
         finally:
-            for task in (living, doomed, *self._background.values()):
+            for task in (living, doomed, *self._errands.tasks):
                 task.cancel()
-            await asyncio.gather(living, doomed, *self._background.values(), return_exceptions=True)
+            await asyncio.gather(living, doomed, *self._errands.tasks, return_exceptions=True)
             self._give_turn_back()
             self._world.turns.forget(self._record.created_at)
             self._world.crowd.leave(self._record.instance)
@@ -247,12 +239,12 @@ class Supervisor:
         self._look_and_note()
         self._watch_processes()
         if not self._applied and not self._record.failure:
-            return self._health_wait()
+            return self._vitals.wait(self._facts)
         if self._sizing.problem:
             await self._sizing.start_over()
             return 0.0
         if self._sizing.due:
-            self._in_background("sizing", self._sizing.run)
+            self._errands.run("sizing", self._sizing.run)
         decision = decide(self._facts, self._world.settings)
         self._trouble = ""
         if decision.steps:
@@ -264,7 +256,7 @@ class Supervisor:
         if self._record.up_at or self._record.failure:
             self._give_turn_back()
         again = crowd.LOOK_SECONDS if self._crowding and not self.coming() else decision.again
-        waits = [wait for wait in (again, self._health_wait()) if wait is not None]
+        waits = [wait for wait in (again, self._vitals.wait(self._facts)) if wait is not None]
         return min(waits, default=None)
 
     def _note_orphans(self) -> None:
@@ -348,38 +340,11 @@ class Supervisor:
     def prepare(self) -> None:
         """Have the environments of all groups built, once at a time. That takes minutes: others start meanwhile."""
         self._give_turn_back()
-        self._in_background("environment", self._prepare)
+        self._errands.run("environment", self._prepare)
 
     def await_turn(self) -> None:
         """Stand in the queue of starts, once at a time."""
-        self._in_background("turn", self._take_turn)
-
-    def _in_background(self, name: str, work: Work) -> None:
-        if name in self._background:
-            return
-        task = self._background[name] = asyncio.create_task(self._guarded(name, work))
-
-        def done(task: asyncio.Task[None]) -> None:
-            self._background.pop(name, None)
-            self._wake.set()
-
-        task.add_done_callback(done)
-
-    async def _guarded(self, name: str, work: Work) -> None:
-        """The work; where it fails, that is told, and its place is kept for a while before it may be tried again."""
-        try:
-            await work()
-        except OSError as error:
-            log.warning("background work failed", instance=self._record.instance, work=name, cause=str(error))
-            self._background_trouble[name] = str(error)
-        except Exception:  # the top of the task: a bug must not be tried again without a pause
-            log.exception("background work failed", instance=self._record.instance, work=name)
-            self._background_trouble[name] = INTERNAL
-        else:
-            self._background_trouble.pop(name, None)
-            return
-        self._report()
-        await self._world.clock.sleep(RETRY_SECONDS)
+        self._errands.run("turn", self._take_turn)
 
     async def _prepare(self) -> None:
         environments = self._world.environments
@@ -459,29 +424,3 @@ class Supervisor:
         if self._turn is not None:
             self._turn.release()
             self._turn = None
-
-    # --- health ------------------------------------------------------------------------------------------------------
-
-    def _health_wait(self) -> float | None:
-        """Seconds until the next question to the dashboard; asks when it is time. None = nothing to ask."""
-        heads = [node for node in self._record.nodes if node.kind == "head"]
-        if not heads or self._record.failure or not self._facts.see(heads[0]).jobs_ready:
-            self._misses, self._health_trouble = 0, ""
-            return None
-        interval = self._world.settings.health_interval.total_seconds()
-        due = self._asked_health + interval - self._world.now()
-        if 0 < due <= interval:  # more means that the clock was set back
-            return due
-        self._asked_health = self._world.now()
-        self._in_background("health", partial(self._ask_health, f"{HOST}:{heads[0].ports['dashboard_port']}"))
-        return interval
-
-    async def _ask_health(self, dashboard: str) -> None:
-        with contextlib.suppress(OSError):
-            self._world.layout.ensure_temps(self._record.instance)
-        wrong = await self._world.health.ask(dashboard)
-        self._misses = self._misses + 1 if wrong else 0
-        if self._misses == 0:
-            self._health_trouble = ""
-        elif self._misses >= self._world.settings.health_misses:
-            self._health_trouble = f"The head is not well: {wrong} ({self._misses} tries in a row)."
