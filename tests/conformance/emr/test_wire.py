@@ -182,7 +182,7 @@ class TestPathsAndMethods:
         [
             "/api/v1/",
             "/api/v1/nothing",
-            "/api/v1/workspaces/queues",
+            "/api/v1/workspaces/update",
             "/api/v1/workspaces/w/rayCluster/c/restart",
             "/api/v1/workspaces/w/raycluster",
             "/api/interactive/v1/workspace/w/ray/rj-1/files",
