@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from heliostat.domain.engine import Endpoints, NodeObservation, NodeState, Observation
+from heliostat.domain.engine import Endpoints, NodeObservation, NodeState, Observation, Step
 from heliostat.domain.ids import ClusterId, InstanceId, NodeId, PrincipalId, WorkspaceId
 from heliostat.domain.quantities import GIB
 from heliostat.domain.records import Cluster, Instance
@@ -55,6 +55,12 @@ def complete(run: InstanceId) -> Observation:
 def without_workers(run: InstanceId) -> Observation:
     seen = complete(run)
     return replace(seen, nodes=(seen.nodes[0], node(1, NodeState.EXITED)), trouble="a worker is being replaced")
+
+
+def grown(run: InstanceId) -> Observation:
+    """It was up, and its autoscaler wants one more than its queue has room for."""
+    seen = complete(run)
+    return replace(seen, step=Step.UP, nodes=(*seen.nodes, node(3, NodeState.PENDING)))
 
 
 def without_jobs(run: InstanceId) -> Observation:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from .engine import Observation
+from .engine import Observation, Step
 from .ids import InstanceId
 from .records import Cluster, Instance
 from .states import State, Wanted, may, toward
@@ -110,7 +110,9 @@ def _upwards(cluster: Cluster, seen: Observation | None) -> Status:
     if cluster.state is State.RUNNING:
         gone = "" if seen.present else "nothing of it was found; its nodes are being started again"
         return Status(State.RUNNING, seen.trouble or gone or "ok")
-    if seen.complete and seen.endpoints is not None and seen.alive >= 1:
+    # What was up may have grown beyond what its queues have room for yet; it is up all the same.
+    up = seen.complete or (seen.step is Step.UP and seen.head_ready and seen.jobs_ready)
+    if up and seen.endpoints is not None and seen.alive >= 1:
         return Status(State.RUNNING, "ok", "Running")
     return Status(State.STARTING, seen.trouble or "ok")
 
