@@ -372,5 +372,7 @@ async def test_after_a_crash_an_entry_is_the_pools_or_the_instances(
     assert len(seen.nodes) == 2 and seen.incidents == ()
     assert set(owners(lab).values()) == {1}
     await lab.ready()
-    sleepers = [pid for pid, line in lab.processes().items() if "sleep" in line]
-    assert len(sleepers) == 2 * (2 + 3), "two nodes of the instance, three of the new entry, no other"
+    await eventually(
+        lambda: sum("sleep" in line for line in lab.processes().values()) == 2 * (2 + 3),
+        "two nodes of the instance and three of the new entry run, no other",
+    )
