@@ -81,7 +81,7 @@ def plant(root: Path, paths: list[str], ignores: Tree) -> None:
             continue
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(PATHS, max_size=14), IGNORE_FILES)
 def test_what_is_packed_is_what_git_would_take(paths: list[str], ignores: Tree) -> None:
     compare(paths, ignores)

@@ -66,7 +66,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     version = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.60.0" if name == "ray" else version(name))
     dashboard = ThreadingHTTPServer(("127.0.0.1", 0), _Dashboard)
-    thread = threading.Thread(target=dashboard.serve_forever)
+    thread = threading.Thread(target=dashboard.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
         world = World(dashboard=f"127.0.0.1:{dashboard.server_port}", client="127.0.0.1:9")
