@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import TypeVar
 from heliostat.client import Client, Unreachable
 from heliostat.client.sync.job import Job
 from tests.control.test_crashes_real import Killable, processes_of
+
+from .nursery import Forked, Nursery
 
 T = TypeVar("T")
 DEADLINE = 90
@@ -31,15 +32,14 @@ class Server(Killable):
         self.variables: dict[str, str] = {}
         """What its environment has besides our own."""
         self._clients: list[Client] = []
+        self._nursery: Nursery | None = None
 
     def start(self) -> None:
-        program = Path(sys.executable).parent / "heliostat"
-        command = [program, "serve", "--home", self.home, "--port", str(self.port)]
-        with (self.home / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **self.variables})
-        until(
-            lambda: self.process is not None and self._running(self.process) and self._answers(), "the server answers"
-        )
+        if self._nursery is None:
+            self._nursery = Nursery({**os.environ, **self.variables})
+        words = ["serve", "--home", self.home, "--port", self.port]
+        process = self.process = self._nursery.start(words, self.home / "server.log")
+        until(lambda: self._running(process) and self._answers(), "the server answers")
 
     def restart(self) -> None:
         """As after a power cut, as far as the server is concerned."""
@@ -107,6 +107,8 @@ class Server(Killable):
                     self.process.wait(20)
                 except subprocess.TimeoutExpired:
                     self.kill()
+            if self._nursery is not None:
+                self._nursery.close()
             while left := processes_of(self.home):  # only after a failure
                 for line in left:
                     with contextlib.suppress(ProcessLookupError):
@@ -121,9 +123,8 @@ class Server(Killable):
         return [line for line in processes_of(self.home) if line.split()[0] not in own]
 
     @staticmethod
-    def _running(process: subprocess.Popen[bytes]) -> bool:
-        if process.poll() is not None:
-            raise AssertionError(f"the server ended with {process.returncode}")
+    def _running(process: Forked) -> bool:
+        assert process.poll() is None, "the server has ended; see its log"
         return True
 
 

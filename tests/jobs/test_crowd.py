@@ -19,10 +19,11 @@ from heliostat.client.sync.job import Job
 from .support import Server, lines, seen, serving, settled, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(280)]
-JOBS = 30
-NUMBERS = 112_000_000
-LEAST_BYTES = 1_000_000_000
+JOBS = 20
+NUMBERS = 68_000_000
+LEAST_BYTES = 600_000_000
 MEMORY_BYTES = 400 << 20
+"""Less than the log and what the server has without it."""
 LAG_SECONDS = 10
 
 
@@ -34,7 +35,7 @@ def crowded(tmp_path_factory: pytest.TempPathFactory, ray_environments_folder: P
         yield server
 
 
-def test_thirty_jobs_at_once(crowded: Server) -> None:
+def test_twenty_jobs_at_once(crowded: Server) -> None:
     client = crowded.client
     began = time.monotonic()
     jobs = {}
@@ -78,7 +79,7 @@ class Reader:
                     self.lags.append((time.time(), time.time() - float(printed)))
 
 
-def test_a_log_of_a_gigabyte_fills_no_memory_and_holds_up_nobody(crowded: Server) -> None:
+def test_a_log_larger_than_its_memory_holds_up_nobody(crowded: Server) -> None:
     client, stop = crowded.client, crowded.marks / "ticks.stop"
     expected = subprocess.Popen(f"seq 1 {NUMBERS} | sha256sum", shell=True, stdout=subprocess.PIPE, text=True)
     ticks = f"n=0; while [ ! -e {stop} ]; do n=$((n+1)); echo tick $n $(date +%s.%N); sleep 0.2; done"
@@ -101,7 +102,7 @@ def test_a_log_of_a_gigabyte_fills_no_memory_and_holds_up_nobody(crowded: Server
         assert not reader.thread.is_alive()
         assert reader.numbers == list(range(1, len(reader.numbers) + 1))
         lags = [lag for at, lag in reader.lags if began <= at <= ended]
-        print(f"\n{len(lags)} lines in the {ended - began:.1f} s of the gigabyte, the latest after {max(lags):.2f} s")
+        print(f"\n{len(lags)} lines in the {ended - began:.1f} s of the large log, the latest after {max(lags):.2f} s")
         assert len(lags) >= (ended - began) / 2, "lines came all the while"
         assert max(lags) < LAG_SECONDS
     print(f"the server had {crowded.peak_memory_bytes >> 20} MiB at most")
