@@ -38,7 +38,7 @@ class WorkSettings:
     clusters: LoopSettings = LoopSettings()
     queues: LoopSettings = LoopSettings(workers=2)
     jobs: LoopSettings = LoopSettings(workers=16)
-    activities: LoopSettings = LoopSettings(workers=4)
+    activities: LoopSettings = LoopSettings()
     job: JobSettings = JobSettings()
     activity: ActivitySettings = ActivitySettings()
     meter: MeterSettings = MeterSettings()
