@@ -44,6 +44,8 @@ class Loaded:
     """Of the wanted run."""
     waiting: str
     """What that run waits for, if it was not admitted yet."""
+    short: str
+    """What more of its nodes wait for, if it was."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Reconciler:
         if loaded is None:
             return None
         seen = {row.id: await self._engine.observe(row.id) for row in loaded.instances}
-        facts = Facts(loaded.cluster, loaded.instances, seen, loaded.waiting)
+        facts = Facts(loaded.cluster, loaded.instances, seen, loaded.waiting, loaded.short)
         plan = decide(facts, self._clock.now())
         changes = self._settled(facts, plan, loaded.claims, None)
         grants = held(after(loaded.claims, changes))
@@ -329,7 +331,11 @@ def _load(tx: Transaction, key: ClusterId) -> Loaded | None:
     instances = tuple(tx.instances.live(key))
     present = Facts(cluster, instances, {}).present
     claims = tuple(tx.claims.of_instance(present.id)) if present is not None else ()
-    return Loaded(cluster, instances, claims, waits_for(tx, claims) if is_waiting(claims) else "")
+    text = waits_for(tx, claims) if any(claim.missing for claim in claims) else ""
+    if is_waiting(claims):
+        return Loaded(cluster, instances, claims, text, "")
+    more = ", ".join(f"{claim.missing} of {claim.label}" for claim in claims if claim.missing)
+    return Loaded(cluster, instances, claims, "", f"{more}: {text}" if more else "")
 
 
 def _after(cluster: Cluster, plan: Plan, run: Instance | None) -> Cluster:

@@ -33,6 +33,8 @@ class Facts:
     seen: Mapping[InstanceId, Observation]
     waiting: str = ""
     """What the wanted run waits for before anything of it may be started; empty when it was admitted."""
+    short: str = ""
+    """What more nodes of a run that was admitted wait for; empty when it lacks nothing."""
 
     @property
     def present(self) -> Instance | None:
@@ -88,7 +90,7 @@ def _decide(facts: Facts) -> Plan:
     present = facts.present
     if present is not None and facts.waiting and not facts.seen[present.id].present:
         return Plan(None, remains, ended, Status(State.STARTING, facts.waiting), purge=False, again=GLANCE)
-    status = _upwards(cluster, facts.seen[present.id] if present else None)
+    status = _upwards(cluster, facts.seen[present.id] if present else None, facts.short)
     if remains:
         if status.state is State.STARTING:
             status = replace(status, message=_trouble(facts, remains) or status.message)
@@ -99,7 +101,7 @@ def _decide(facts: Facts) -> Plan:
     return Plan(present, (), ended, status, purge=False, again=again)
 
 
-def _upwards(cluster: Cluster, seen: Observation | None) -> Status:
+def _upwards(cluster: Cluster, seen: Observation | None, short: str) -> Status:
     """The state of a cluster that is wanted running; ``seen`` is None when its run is not on record."""
     if cluster.state is State.ERROR:
         return Status(State.ERROR, cluster.message)
@@ -109,7 +111,7 @@ def _upwards(cluster: Cluster, seen: Observation | None) -> Status:
         return Status(State.ERROR, seen.failure, "Failed")
     if cluster.state is State.RUNNING:
         gone = "" if seen.present else "nothing of it was found; its nodes are being started again"
-        return Status(State.RUNNING, seen.trouble or gone or "ok")
+        return Status(State.RUNNING, "; ".join(part for part in (seen.trouble or gone, short) if part) or "ok")
     # What was up may have grown beyond what its queues have room for yet; it is up all the same.
     up = seen.complete or (seen.step is Step.UP and seen.head_ready and seen.jobs_ready)
     if up and seen.endpoints is not None and seen.alive >= 1:
