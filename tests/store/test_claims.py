@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import IntegrityError
 
 from heliostat.domain.errors import Unavailable
 from heliostat.domain.ids import ClusterId, InstanceId
@@ -104,7 +105,7 @@ async def test_a_claim_that_is_not_there_any_more_is_not_counted(store: Store) -
     await prepare(store)
     claim = a_claim()
     await put(store, claim)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(IntegrityError):
         await put(store, claim)
     await store.write(lambda tx: tx.claims.change([(claim, None)], NOW))
     for after in (None, replace(claim, held=3)):

@@ -6,12 +6,23 @@ room away.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from heliostat.domain.admission import PATIENCE, Grant, Outcome, Request, Shortage, admit, amount, in_words, shortages
+from heliostat.domain.admission import (
+    PATIENCE,
+    Grant,
+    Outcome,
+    QueueState,
+    Request,
+    Shortage,
+    admit,
+    amount,
+    in_words,
+    shortages,
+)
 from heliostat.domain.claiming import is_waiting
 from heliostat.domain.ids import ClusterId, InstanceId, WorkspaceId
 from heliostat.domain.quota import HEAD, ROOT, Claim
@@ -26,6 +37,22 @@ LISTED_CLAIMS = 20
 """Claims that are looked through for them."""
 WORTH_TELLING = timedelta(seconds=1)
 """Who waited no longer is not told about it."""
+
+
+@dataclass(frozen=True)
+class _Decision:
+    """What shall be granted, and what that rests upon."""
+
+    queues: Mapping[str, QueueState]
+    claims: Mapping[InstanceId, tuple[Claim, ...]]
+    """Of the runs that are granted something."""
+    outcome: Outcome
+
+    def holds(self, tx: Transaction, queues: Mapping[str, Queue]) -> bool:
+        """Whether nothing of it has changed since."""
+        if {name: queue_state(queue) for name, queue in queues.items()} != self.queues:
+            return False
+        return all(tuple(tx.claims.of_instance(run)) == claims for run, claims in self.claims.items())
 
 
 class Admission:
@@ -60,25 +87,32 @@ class Admission:
 
     async def reconcile(self, key: WorkspaceId) -> timedelta | None:
         """Let in whom there is room for; says when the order of the others changes by itself."""
-        outcome = await self._store.read(lambda tx: self._decide(tx, tx.queues.list(key), key)[1])
-        if not outcome.grants:
-            return outcome.again  # the usual end of a wake costs no lock
-        admitted, again = await self._store.write(lambda tx: self._admit(tx, key))
+        decision = await self._store.read(lambda tx: self._decide(tx, tx.queues.list(key), key))
+        if not decision.outcome.grants:
+            return decision.outcome.again  # the usual end of a wake costs no lock
+        admitted, again = await self._store.write(lambda tx: self._admit(tx, key, decision))
         for cluster in admitted:
             self._wake(cluster)
         return again
 
-    def _decide(
-        self, tx: Transaction, queues: Iterable[Queue], workspace: WorkspaceId
-    ) -> tuple[list[Request], Outcome]:
-        requests = requests_of(tx.claims.lacking(workspace))
+    def _decide(self, tx: Transaction, queues: Iterable[Queue], workspace: WorkspaceId) -> _Decision:
         states = {queue.name: queue_state(queue) for queue in queues}
-        return requests, admit(states, requests, self._clock.now(), self._patience)
+        requests = requests_of(tx.claims.lacking(workspace))
+        outcome = admit(states, requests, self._clock.now(), self._patience)
+        granted = {grant.instance for grant in outcome.grants}
+        rows = {row.instance: row.claims for row in requests if row.instance in granted}
+        return _Decision(states, rows, outcome)
 
-    def _admit(self, tx: Transaction, workspace: WorkspaceId) -> tuple[list[ClusterId], timedelta | None]:
-        requests, outcome = self._decide(tx, tx.queues.lock(workspace).values(), workspace)
+    def _admit(
+        self, tx: Transaction, workspace: WorkspaceId, decision: _Decision
+    ) -> tuple[list[ClusterId], timedelta | None]:
+        """Store the grants, if all that they rest upon is as it was. Who has come to wait since then is served next time."""
+        queues = tx.queues.lock(workspace)
+        if not decision.holds(tx, queues):
+            decision = self._decide(tx, queues.values(), workspace)
         now = self._clock.now()
-        claims = {(claim.instance, claim.group): claim for request in requests for claim in request.claims}
+        claims = {(claim.instance, claim.group): claim for rows in decision.claims.values() for claim in rows}
+        outcome = decision.outcome
         changes = [(row, replace(row, held=row.held + nodes)) for row, nodes in _totals(claims, outcome.grants)]
         tx.claims.change(changes, now)
         for before, _ in changes:

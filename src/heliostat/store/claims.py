@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, delete, select, update
+from sqlalchemy import Connection, bindparam, case, delete, insert, select, update
 
 from ..domain.ids import ClusterId, InstanceId, PrincipalId, WorkspaceId
 from ..domain.quota import Charge, Claim, Phase
 from .ledger import Ledger
 from .schema import claims, queues
-from .statements import AnyRow, AnySelect, Values, changed, insert_new
+from .statements import AnySelect, Values
 
 _CU_BYTES = (4 << 30) // 1000
 """Of memory that count as much as a thousandth of a core."""
@@ -53,6 +56,8 @@ _SAVE = (
         for name in ("wanted", "held", "asked_at", "phase", "metered_until")
     })
 )  # fmt: skip
+_PHASES = {phase.value: phase for phase in Phase}
+_INSERT = insert(claims)
 _DELETE = delete(claims).where(_C.instance == bindparam("run"), _C.group == bindparam("part"))
 _ANY_LACKING = select(_C.instance).where(_C.workspace == bindparam("place"), _C.wanted > _C.held).limit(1)
 
@@ -105,22 +110,27 @@ class Claims:
         for (workspace, queue), charge in sorted(_differences(pairs).items()):
             amounts = {"cpu": charge.milli_cpu, "bytes": charge.memory, "gpus": charge.gpu}
             self._connection.execute(_HOLD, {"place": workspace, "queue": queue, **amounts})
+        steps: list[tuple[Any, Values]] = []  # statements of whatever kind
         for before, wish in sorted(pairs, key=lambda pair: _key(pair[0] or pair[1])):
             if before is not None:
                 self._ledger.add(before, now)
             metered = max(now, before.metered_until) if before is not None else now
-            after = None if wish is None else replace(wish, metered_until=metered)
-            if before is None and after is not None:
-                done = insert_new(self._connection, claims, _values(after))
-            elif after is not None:
-                done = changed(self._connection, _SAVE, _changes(after))
+            if wish is None:
+                steps.append((_DELETE, _place(before)))
+            elif before is None:
+                steps.append((_INSERT, _values(replace(wish, metered_until=metered))))
             else:
-                done = before is not None and changed(self._connection, _DELETE, _place(before))
-            if not done:
-                raise RuntimeError("a claim is not what it was taken for; nothing is stored")
+                steps.append((_SAVE, _changes(wish, metered)))
+        for statement, rows in groupby(steps, key=itemgetter(0)):
+            self._perform(statement, [values for _, values in rows])
+
+    def _perform(self, statement: Any, rows: list[Values]) -> None:  # likewise
+        result = self._connection.execute(statement, rows, execution_options={"preserve_rowcount": True})
+        if result.rowcount != len(rows):
+            raise RuntimeError("a claim is not what it was taken for; nothing is stored")
 
     def _many(self, query: AnySelect, values: Values) -> list[Claim]:
-        return [_claim(row) for row in self._connection.execute(query, values)]
+        return [_claim(*row) for row in self._connection.execute(query, values)]
 
 
 def _differences(
@@ -160,34 +170,28 @@ def _values(claim: Claim) -> Values:
     }
 
 
-def _place(claim: Claim) -> Values:
-    return {"run": claim.instance, "part": claim.group}
+def _place(claim: Claim | None) -> Values:
+    return {} if claim is None else {"run": claim.instance, "part": claim.group}
 
 
-def _changes(claim: Claim) -> Values:
+def _changes(claim: Claim, metered_until: datetime) -> Values:
     return {
         **_place(claim),
         "new_wanted": claim.wanted,
         "new_held": claim.held,
         "new_asked_at": claim.asked_at,
         "new_phase": claim.phase,
-        "new_metered_until": claim.metered_until,
+        "new_metered_until": metered_until,
     }
 
 
-def _claim(row: AnyRow) -> Claim:
+def _claim(
+    instance: InstanceId, group: str, workspace: WorkspaceId, cluster: ClusterId, queue: str, principal: PrincipalId,
+    cpu: int, memory: int, gpu: int, wanted: int, held: int, priority: int, asked_at: datetime, phase: str,
+    metered_until: datetime,
+) -> Claim:  # fmt: skip
+    """From the columns, in their order."""
     return Claim(
-        instance=InstanceId(row.instance),
-        group=row.group,
-        workspace=WorkspaceId(row.workspace),
-        cluster=ClusterId(row.cluster),
-        queue=row.queue,
-        principal=PrincipalId(row.principal),
-        node=Charge(row.node_cpu, row.node_memory, row.node_gpu),
-        wanted=row.wanted,
-        held=row.held,
-        priority=row.priority,
-        asked_at=row.asked_at,
-        phase=Phase(row.phase),
-        metered_until=row.metered_until,
-    )
+        instance, group, workspace, cluster, queue, principal, Charge(cpu, memory, gpu), wanted, held, priority, asked_at,
+        _PHASES[phase], metered_until,
+    )  # fmt: skip
