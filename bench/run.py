@@ -6,6 +6,7 @@ import os
 import platform
 import time
 
+import admissions
 import autoscaling
 import calls
 import cluster_start
@@ -23,6 +24,7 @@ PARTS = (
     ("scale", scale.main),
     ("jobs", submissions.main),
     ("scaling", autoscaling.main),
+    ("admissions", admissions.main),
     ("cli", command.main),
 )
 

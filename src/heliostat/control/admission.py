@@ -52,7 +52,8 @@ class _Decision:
         """Whether nothing of it has changed since."""
         if {name: queue_state(queue) for name, queue in queues.items()} != self.queues:
             return False
-        return all(tuple(tx.claims.of_instance(run)) == claims for run, claims in self.claims.items())
+        rested_upon = [claim for run in sorted(self.claims) for claim in self.claims[run]]
+        return tx.claims.of_instances(self.claims) == rested_upon
 
 
 class Admission:

@@ -111,7 +111,14 @@ class Room:
         return cls(queues, dict.fromkeys(queues, Charge()))
 
     def copy(self) -> Room:
-        return Room(self._queues, self._held)
+        other = Room.__new__(Room)
+        other._queues, other._root, other._kept = self._queues, self._root, self._kept
+        other._held = dict(self._held)
+        return other
+
+    def become(self, other: Room) -> None:
+        """As the other, a copy of this from which more was taken."""
+        self._held, self._kept = other._held, other._kept
 
     def take(self, queue: str, charge: Charge) -> None:
         before = self._share(queue)
@@ -238,9 +245,12 @@ def _reachable(empty: Room, request: Request) -> dict[str, int]:
 def _grant(room: Room, request: Request, reachable: Mapping[str, int]) -> tuple[list[Grant], set[str]]:
     """What of a request fits now, taken from the room, and the queues in which it is short of what it could have."""
     if request.whole:
-        short = {shortage.queue for shortage in _short(room.copy(), request.nodes)}
+        trial = room.copy()
+        short = {shortage.queue for shortage in _short(trial, request.nodes)}
         if short:
             return [], short | {claim.queue for claim in request.lacking}
+        room.become(trial)
+        return [Grant(request.instance, claim.group, claim.missing) for claim in request.lacking], short
     grants, short = [], set()
     for claim in request.lacking:
         nodes = min(claim.missing, room.nodes(claim.queue, claim.node))
@@ -267,12 +277,15 @@ def _limits(limit: Limit) -> tuple[int | None, int | None, int | None]:
 
 
 def _left(limit: Limit, taken: Charge) -> Limit:
-    rest = (None if most is None else most - used for most, used in zip(_limits(limit), _values(taken), strict=True))
-    return Limit(*rest)
+    return Limit(
+        None if limit.milli_cpu is None else limit.milli_cpu - taken.milli_cpu,
+        None if limit.memory is None else limit.memory - taken.memory,
+        None if limit.gpu is None else limit.gpu - taken.gpu,
+    )
 
 
 def _larger(one: Charge, other: Charge) -> Charge:
-    return Charge(*map(max, _values(one), _values(other)))
+    return Charge(max(one.milli_cpu, other.milli_cpu), max(one.memory, other.memory), max(one.gpu, other.gpu))
 
 
 _NAMES = ("CPU", "memory", "GPU")

@@ -6,7 +6,7 @@ the ledger of usage. Rows are locked in one order by everybody: queues by name, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -19,13 +19,14 @@ from ..domain.ids import ClusterId, InstanceId, PrincipalId, WorkspaceId
 from ..domain.quota import Charge, Claim, Phase
 from .ledger import Ledger
 from .schema import claims, queues
-from .statements import AnySelect, Values
+from .statements import AnySelect, Values, batches
 
 _CU_BYTES = (4 << 30) // 1000
 """Of memory that count as much as a thousandth of a core."""
 _C = claims.c
 _Q = queues.c
 _OF_INSTANCE = select(claims).where(_C.instance == bindparam("run")).order_by(_C.group)
+_OF_INSTANCES = select(claims).where(_C.instance.in_(bindparam("runs", expanding=True))).order_by(_C.instance, _C.group)
 _LACKING_INSTANCES = (
     select(_C.instance).where(_C.workspace == bindparam("place"), _C.wanted > _C.held).scalar_subquery()
 )
@@ -72,6 +73,13 @@ class Claims:
     def of_instance(self, instance: InstanceId) -> list[Claim]:
         """The head's first, then by group."""
         return self._many(_OF_INSTANCE, {"run": instance})
+
+    def of_instances(self, instances: Collection[InstanceId]) -> list[Claim]:
+        """Of all these runs, by run."""
+        found: list[Claim] = []
+        for batch in batches(sorted(instances), 500):
+            found += self._many(_OF_INSTANCES, {"runs": batch})
+        return found
 
     def lacking(self, workspace: WorkspaceId) -> list[Claim]:
         """All claims of every run of the workspace that lacks something, by run."""
