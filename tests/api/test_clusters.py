@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
+from heliostat.domain.records import Role
+
 from .support import House
 
 GROUPS = [{"name": "cpu", "replicas": 2, "cpu": 2, "memory": "4GB"}, {"name": "big", "replicas": 1, "memory": "512Mi"}]
@@ -194,6 +196,62 @@ class TestPatch:
         assert (named["modified"], named["generation"]) == (False, 2)
         changed = (await house.admin.patch(f"{house.clusters}/demo", json={"head": {"cpu": 2}})).json()
         assert (changed["modified"], changed["generation"]) == (True, 3)
+
+    async def test_a_change_for_another_generation_is_a_conflict(self, house: House) -> None:
+        await house.create(start=False)
+        place, guard = f"{house.clusters}/demo", {"expected_generation": 1}
+        assert (await house.admin.patch(place, json={"priority": 1}, params=guard)).status_code == 200
+        for answer in (
+            await house.admin.patch(place, json={"priority": 2}, params=guard),
+            await house.admin.put(place, json={"name": "demo"}, params=guard),
+            await house.admin.post(f"{place}/plan", json={"patch": {"priority": 2}}, params=guard),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+        assert (await house.admin.get(place)).json()["spec"]["priority"] == 1
+
+    async def test_a_definition_replaces_all_but_the_release(self, house: House) -> None:
+        made = await house.admin.put(
+            f"{house.clusters}/new", json={"name": "new", "labels": {"a": "b"}, "release": "2.47.1"}
+        )
+        assert (made.status_code, made.json()["wanted"]) == (201, "running")
+        after = (await house.admin.put(f"{house.clusters}/new", json={"name": "new", "priority": 3})).json()
+        assert (after["spec"]["labels"], after["spec"]["priority"]) == ({}, 3)
+        assert "2.47.1" in after["spec"]["release"]
+        other = await house.admin.put(f"{house.clusters}/one", json={"name": "another"})
+        assert (other.status_code, other.json()["path"]) == (422, "name")
+        unknown = await house.admin.put(f"{house.clusters}/ray-0000000000000000", json={"name": "x"})
+        assert unknown.status_code == 404
+
+    async def test_a_plan_is_of_a_definition_or_of_a_patch(self, house: House) -> None:
+        await house.create(workers=GROUPS)
+        await house.until("demo", "Running")
+        place = f"{house.clusters}/demo/plan"
+        seen = (await house.admin.post(place, json={"patch": {"head": {"env": {"KEY": "hush"}}, "priority": 2}})).json()
+        assert (seen["action"], seen["restart"]) == ("change", True)
+        assert [(row["path"], row["after"], row["effect"]) for row in seen["changes"]] == [
+            ("head.env.KEY", "******", "restart"),
+            ("priority", 2, "in_place"),
+        ]
+        for body in ({}, {"patch": {}, "definition": {"name": "demo"}}):
+            assert (await house.admin.post(place, json=body)).status_code == 422
+        absent = await house.admin.post(f"{house.clusters}/nope/plan", json={"patch": {}})
+        assert absent.status_code == 404
+        created = await house.admin.post(f"{house.clusters}/nope/plan", json={"definition": {"name": "nope"}})
+        assert created.json()["action"] == "create"
+        viewer = await house.principal("vic", Role.VIEWER)
+        assert (await viewer.post(place, json={"patch": {}})).status_code == 403
+
+    async def test_a_restart_is_accepted_at_once(self, house: House) -> None:
+        await house.create(workers=GROUPS)
+        before = await house.until("demo", "Running")
+        answer = await house.admin.post(f"{house.clusters}/demo/restart")
+        assert (answer.status_code, answer.json()["state"]) == (202, "Starting")
+        assert answer.json()["instance"]["id"] != before["instance"]["id"]
+        await house.until("demo", "Running")
+        rolling = await house.admin.post(f"{house.clusters}/demo/restart", json={"rolling": True})
+        assert rolling.status_code == 202 and rolling.json()["instance"]["renewing"] > 0
+        wrong = await house.admin.post(f"{house.clusters}/demo/restart", json={"instance": before["instance"]["id"]})
+        assert wrong.status_code == 409
 
     async def test_no_change_makes_no_generation(self, house: House) -> None:
         made = await house.create(start=False)

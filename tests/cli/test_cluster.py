@@ -54,10 +54,10 @@ def test_stop_start_update_delete(server: HarnessServer, type_: Type) -> None:
     assert stopped["state"] == "Stopped"
     started = json.loads(type_("cluster", "start", first["id"], "-o", "json").out)
     assert started["instance"]["id"] != first["instance"]["id"]
-    changed = type_("cluster", "update", "demo", "--workers", "3", "--description", "more", "-o", "json")
+    changed = type_("cluster", "update", "demo", "--workers", "3", "--head-cpu", "2", "-o", "json")
     document = json.loads(changed.out)
-    assert document["modified"] and document["spec"]["workers"][0]["replicas"] == 3
-    assert "until you restart it" in changed.err
+    assert document["modified"] and document["instance"]["nodes_wanted"] == 4
+    assert "heliostat cluster restart demo" in changed.err
     restarted = json.loads(type_("cluster", "update", "demo", "--env", "A=1", "--restart", "-o", "json").out)
     assert not restarted["modified"]
     assert restarted["instance"]["nodes_up"] == 4

@@ -217,3 +217,24 @@ def test_secrets_do_not_show_in_a_repr(client: heliostat.Client, name: str) -> N
     cluster = client.clusters.create(name).wait()
     info: ClusterInfo = cluster.info
     assert cluster.submit_token not in repr(info) + repr(cluster) + repr(client.credentials)
+
+
+def test_a_running_cluster_is_changed_planned_and_restarted(client: heliostat.Client, name: str) -> None:
+    cluster = client.clusters.create(name, workers=1, idle_stop_after="30m", priority=3).wait()
+    plan = cluster.plan({"workers": [{"name": "workers", "replicas": 2}], "head": {"cpu": 2}})
+    assert plan.restart and {row.path: row.effect for row in plan.changes}["workers[workers].replicas"] == "in_place"
+    assert cluster.refresh().generation == plan.generation == 1
+    cluster.scale(2)
+    assert not cluster.modified and cluster.info.instance is not None
+    [group] = cluster.info.instance.groups
+    assert (group.name, group.wanted) == ("workers", 2)
+    with pytest.raises(Conflict, match="another change came between"):
+        cluster.update(expected_generation=1, description="late")
+    first = cluster.instance_id
+    cluster.update(head={"cpu": 2})
+    assert cluster.modified
+    assert not cluster.restart(rolling=True, wait=True).modified and cluster.instance_id == first
+    assert cluster.restart(wait=True).instance_id != first
+    same = client.clusters.apply({**cluster.spec})
+    assert same.generation == cluster.generation
+    assert client.clusters.plan(dict(cluster.spec)).action == "nothing"

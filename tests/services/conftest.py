@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -17,11 +17,11 @@ from heliostat.domain.ids import ClusterId, PrincipalId, WorkspaceId
 from heliostat.domain.installation import Installation
 from heliostat.domain.lifecycle import GLANCE
 from heliostat.domain.quantities import GIB
-from heliostat.domain.records import Cluster, Event, Instance, Principal, Role
+from heliostat.domain.records import Amount, Cluster, Event, Instance, Principal, Role
 from heliostat.domain.spec import ClusterSpec, NodeShape, WorkerGroup
 from heliostat.engines.simulated import SimulatedEngine, World
 from heliostat.services import Caller, Services
-from heliostat.store import Store, StoreSettings
+from heliostat.store import Store, StoreSettings, Transaction
 from heliostat.testing.clock import ManualClock
 from heliostat.testing.tools import job_tools
 from tests.postgres import postgres_server, postgres_url
@@ -99,6 +99,21 @@ class Office:
         found = await self.store.read(lambda tx: tx.instances.get(name))
         assert found is not None
         return found
+
+    async def limit(self, cpu: int) -> None:
+        """So many cores in the whole workspace."""
+
+        def work(tx: Transaction) -> None:
+            queue = tx.queues.get(self.workspace, "root_queue")
+            assert queue is not None
+            tx.queues.save(replace(queue, maximum=Amount(Decimal(cpu))))
+
+        await self.store.write(work)
+
+    async def held_cpu(self) -> Decimal | None:
+        """What is held of it."""
+        queue = await self.store.read(lambda tx: tx.queues.get(self.workspace, "root_queue"))
+        return None if queue is None else queue.held.cpu
 
     async def events(self, cluster: ClusterId) -> list[Event]:
         """Oldest first."""

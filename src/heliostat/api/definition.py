@@ -22,7 +22,7 @@ from heliostat.domain.secret import Secret
 from heliostat.domain.spec import Autoscaling, ClusterSpec, FaultTolerance, Lifetime, NodeShape, WorkerGroup
 
 from .documents import spec_document
-from .models.bodies import Definition, Shape, Unnamed
+from .models.bodies import Definition, PlanRequest, Shape, Unnamed
 from .problems import of_validation
 
 OWN_SPELLINGS = (".cpu", ".memory", "idle_stop_after", "max_lifetime")
@@ -96,6 +96,44 @@ def patched(patch: Any, default_release: str) -> Callable[[ClusterSpec], Cluster
         )
 
     return change
+
+
+def replaced(body: Definition, default_release: str) -> Callable[[ClusterSpec | None], ClusterSpec]:
+    """The change to exactly what a body says; what it leaves out has its default.
+
+    The release stays when it is left out, and so do what is write-only and what only another dialect knows.
+    """
+
+    def change(before: ClusterSpec | None) -> ClusterSpec:
+        if before is None:
+            return spec_of(body, default_release)
+        after = spec_of(body, before.release)
+        kept = {path: text for path, text in before.spellings.items() if not path.endswith(OWN_SPELLINGS)}
+        given = body.fault_tolerance.model_dump(exclude_unset=True) if body.fault_tolerance else {}
+        return replace(
+            after,
+            extras=before.extras,
+            spellings=kept | dict(after.spellings),
+            fault_tolerance=_with_password(before.fault_tolerance, after.fault_tolerance, {"fault_tolerance": given}),
+        )
+
+    return change
+
+
+def planned(request: PlanRequest, default_release: str) -> Callable[[ClusterSpec | None], ClusterSpec]:
+    """The change that a request for a plan means. Raises InvalidRequest."""
+    if request.definition is not None and request.patch is None:
+        return replaced(request.definition, default_release)
+    if request.definition is not None or request.patch is None:
+        raise InvalidRequest("give either a definition or a patch")
+    change = patched(request.patch, default_release)
+
+    def of_stored(before: ClusterSpec | None) -> ClusterSpec:
+        if before is None:
+            raise InvalidRequest("a patch is for a cluster that exists", path="patch")
+        return change(before)
+
+    return of_stored
 
 
 def merged(target: Any, patch: Any) -> Any:

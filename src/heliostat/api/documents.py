@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import orjson
 
-from heliostat.domain.engine import NodeObservation, NodeState, Progress, Step
+from heliostat.domain.engine import Demand, NodeObservation, NodeState, Progress, Step, Want
+from heliostat.domain.headcount import demand_in_words, group_counts, nodes_wanted
 from heliostat.domain.ids import ClusterId
 from heliostat.domain.quantities import (
     format_cores,
@@ -20,6 +21,7 @@ from heliostat.domain.quantities import (
     parse_memory,
 )
 from heliostat.domain.records import (
+    Activity,
     Cluster,
     Credential,
     Event,
@@ -30,7 +32,8 @@ from heliostat.domain.records import (
     Workspace,
 )
 from heliostat.domain.spec import ClusterSpec, NodeShape, masked
-from heliostat.services import Caller, ClusterView, Explanation, ReleaseView, Services
+from heliostat.domain.updates import FieldChange, renewing
+from heliostat.services import Caller, ClusterView, Explanation, Preview, ReleaseView, Services
 
 Document = dict[str, Any]
 """A JSON object; ``Any`` because it is JSON."""
@@ -121,8 +124,13 @@ class Documents:
             "started_at": moment(instance.created_at),
             "running_at": moment(instance.running_at),
             "nodes_up": sum(node.state is NodeState.ALIVE for node in instance.nodes),
-            "nodes_wanted": instance.spec.node_count,
+            "nodes_wanted": nodes_wanted(instance),
             "steps": [_step(row, now) for row in instance.progress],
+            "groups": [asdict(row) for row in group_counts(instance)],
+            "waiting_work": list(demand_in_words(instance.demand)),
+            "demand": _demand(instance.demand),
+            "activity": _activity(instance.activity),
+            "renewing": renewing(instance),
         }
 
 
@@ -191,6 +199,41 @@ def spec_document(spec: ClusterSpec) -> Document:
         "network_service": spec.network_service,
         "volumes": list(spec.volumes),
         "labels": dict(spec.labels),
+    }
+
+
+def _demand(demand: Demand | None) -> Document | None:
+    if demand is None:
+        return None
+
+    def rows(wants: Sequence[Want]) -> list[Document]:
+        return [{"resources": dict(row.resources), "count": row.count, "source": row.source} for row in wants]
+
+    return {"pending": rows(demand.pending), "infeasible": rows(demand.infeasible), "problem": demand.problem}
+
+
+def _activity(activity: Activity | None) -> Document | None:
+    return None if activity is None else {"reasons": list(activity.reasons), "idle_since": moment(activity.idle_since)}
+
+
+def plan(row: Preview) -> Document:
+    """What a change would do."""
+
+    def changes(rows: Sequence[FieldChange]) -> list[Document]:
+        return [asdict(change) for change in rows]
+
+    return {
+        "action": row.action,
+        "cluster": None if row.cluster is None else row.cluster.id,
+        "name": row.spec.name,
+        "state": None if row.cluster is None else row.cluster.state,
+        "generation": None if row.cluster is None else row.cluster.generation,
+        "changes": changes(row.changes),
+        "pending": changes(row.pending),
+        "restart": row.restart,
+        "beyond_rolling": changes(row.beyond_rolling),
+        "refused": [asdict(refusal) for refusal in row.refusals],
+        "findings": [{"path": one.path, "verdict": one.verdict, "message": one.message} for one in row.findings],
     }
 
 

@@ -14,6 +14,8 @@ class ExitCode(IntEnum):
     NOT_PERMITTED = 5
     UNREACHABLE = 6
     TIMEOUT = 7
+    CHANGES = 10
+    NEEDS_RESTART = 11
     JOB_OUT_OF_TIME = 124
     JOB_WITHOUT_CODE = 125
     INTERRUPTED = 130
@@ -34,6 +36,8 @@ _MEANINGS = {
     ExitCode.NOT_PERMITTED: "not logged in, or the role does not allow it",
     ExitCode.UNREACHABLE: "no server answers at the endpoint",
     ExitCode.TIMEOUT: "it was not done within --timeout; it goes on in the server",
+    ExitCode.CHANGES: "a plan: something would change, all of it without a restart",
+    ExitCode.NEEDS_RESTART: "a plan: something would change, and a restart be needed",
     ExitCode.JOB_OUT_OF_TIME: "the job that was followed was stopped at its --deadline",
     ExitCode.JOB_WITHOUT_CODE: "the job that was followed failed without its entry point having ended",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C",

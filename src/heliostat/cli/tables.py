@@ -45,19 +45,28 @@ def cluster(row: models.ClusterInfo, now: datetime, *, show_secrets: bool) -> Ca
         ("id", row.id),
         ("workspace", row.workspace),
         ("release", row.release),
-        ("generation", f"{row.generation}{', not what runs now: stop and start it to apply' if row.modified else ''}"),
+        ("generation", f"{row.generation}{', not what runs now: restart it to apply' if row.modified else ''}"),
         ("created", f"{moment(row.created_at)} by {row.creator} ({age(row.created_at, now)} ago)"),
     ]
     if row.description:
         fields.append(("description", row.description))
     fields.append(("head", shape(row.spec.get("head") or {})))
-    fields += [(f"group {group.get('name', '')}", worker_group(group)) for group in row.spec.get("workers") or ()]
+    counts = {count.name: count for count in row.instance.groups} if row.instance is not None else {}
+    for group in row.spec.get("workers") or ():
+        name = str(group.get("name", ""))
+        fields.append((f"group {name}", "\n".join([worker_group(group), *group_now(counts.pop(name, None))])))
+    fields += [(f"group {count.name}", "\n".join(["removed", *group_now(count)])) for count in counts.values()]
+    fields += limits(row.spec)
     labels = row.spec.get("labels") or {}
     if labels:
         fields.append(("labels", ", ".join(f"{key}={value}" for key, value in labels.items())))
     if row.instance is not None:
         fields.append(("instance", row.instance.id))
         fields.append(("started", f"{moment(row.instance.started_at)} ({age(row.instance.started_at, now)} ago)"))
+        if row.instance.renewing:
+            fields.append(("restart", f"rolling: {row.instance.renewing} nodes are still to be replaced"))
+        if row.instance.activity is not None:
+            fields.append(("activity", activity(row.instance.activity, now)))
     if row.endpoints is not None:
         token = row.endpoints.submit_token
         fields.append(("dashboard", row.endpoints.dashboard_url))
@@ -69,6 +78,8 @@ def cluster(row: models.ClusterInfo, now: datetime, *, show_secrets: bool) -> Ca
     blocks: list[tuple[str, tuple[str, ...]]] = []
     if len(row.message.strip().splitlines()) > 1:
         blocks.append(("Message", tuple(row.message.strip().splitlines())))
+    if row.instance is not None and row.instance.waiting_work:
+        blocks.append(("Waits for nodes", row.instance.waiting_work))
     if row.findings:
         lines = tuple(f"{finding.path} is {finding.verdict}: {finding.message}" for finding in row.findings)
         blocks.append(("Not honoured literally", lines))
@@ -88,6 +99,39 @@ def worker_group(group: Mapping[str, Any]) -> str:
     low, high = group.get("min_replicas"), group.get("max_replicas")
     bounds = f" ({low} to {high})" if low is not None and high is not None else ""
     return f"{group.get('replicas', 1)} x {shape(group)}{bounds}"
+
+
+def group_now(count: models.GroupCount | None) -> list[str]:
+    """``2 of 3 alive, 1 starting``: nothing when all is as it shall be."""
+    if count is None or (count.alive == count.wanted and not count.draining and count.max_replicas is None):
+        return []
+    words = [f"{count.alive} of {count.wanted} wanted alive"]
+    words += [
+        f"{number} {state}" for number, state in ((count.starting, "starting"), (count.draining, "draining")) if number
+    ]
+    return [", ".join(words)]
+
+
+def limits(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """When it ends by itself, and its rank."""
+    found = []
+    scaling = spec.get("autoscaling") or {}
+    if scaling.get("enabled"):
+        idle, mode = scaling.get("idle_timeout_seconds") or 60, scaling.get("upscaling") or "Default"
+        found.append(("autoscaling", f"idle workers go after {idle} s" + ("" if mode == "Default" else f", {mode}")))
+    if spec.get("idle_stop_after"):
+        found.append(("idle stop", f"after {spec['idle_stop_after']}"))
+    if spec.get("max_lifetime"):
+        found.append(("lifetime", f"at most {spec['max_lifetime']}"))
+    if spec.get("priority"):
+        found.append(("priority", str(spec["priority"])))
+    return found
+
+
+def activity(row: models.Activity, now: datetime) -> str:
+    if row.idle_since is not None:
+        return f"idle for {age(row.idle_since, now)}"
+    return "; ".join(row.reasons[:5]) or "unknown"
 
 
 def nodes(rows: Iterable[models.Node], now: datetime) -> Table:

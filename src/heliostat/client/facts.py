@@ -10,6 +10,8 @@ from .errors import ClusterFailed, NotRunning
 from .models import ClusterInfo, Endpoints, Finding, Progress
 
 SETTLED = {"Running", "Stopped", "Error"}
+RENEWED = "renewed"
+"""What a wait for the end of a rolling restart waits for: it runs, and no older node is left."""
 
 
 class ClusterFacts:
@@ -113,6 +115,13 @@ class ClusterFacts:
 
     def arrived(self, until: str, *, deleting: bool = False) -> bool:
         """Whether the cluster is where a wait wants it. Raises ClusterFailed when it will not get there by itself."""
+        if until == RENEWED:
+            instance = self.info.instance
+            if self.state == "Running" and instance is not None:
+                return instance.renewing == 0 and instance.nodes_up >= instance.nodes_wanted
+            until = "Running"
+            if self.state == until:
+                return False
         if self.state == until and not deleting:
             return True
         if self.state == "Error" and until != "Error" and not (deleting and self.info.wanted == "deleted"):

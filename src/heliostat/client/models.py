@@ -26,6 +26,49 @@ class Step:
 
 
 @dataclass(frozen=True)
+class GroupCount:
+    """The nodes of a worker group now."""
+
+    name: str
+    wanted: int
+    """The definition's number, or what the autoscaler has asked for."""
+    alive: int
+    starting: int = 0
+    draining: int = 0
+    """Finish what they run, and go."""
+    min_replicas: int | None = None
+    max_replicas: int | None = None
+
+
+@dataclass(frozen=True)
+class Want:
+    """Work of one shape that Ray cannot place at present."""
+
+    resources: Mapping[str, float]
+    count: int
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What Ray's autoscaler reports."""
+
+    pending: tuple[Want, ...] = ()
+    """Waits for workers."""
+    infeasible: tuple[Want, ...] = ()
+    """Fits no node of any group."""
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Whether anything goes on."""
+
+    reasons: tuple[str, ...] = ()
+    idle_since: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Instance:
     """One run of a cluster."""
 
@@ -36,6 +79,13 @@ class Instance:
     nodes_wanted: int
     running_at: datetime | None = None
     steps: tuple[Step, ...] = ()
+    groups: tuple[GroupCount, ...] = ()
+    waiting_work: tuple[str, ...] = ()
+    """What waits for workers or fits none, in words."""
+    demand: Demand | None = None
+    activity: Activity | None = None
+    renewing: int = 0
+    """Nodes that a rolling restart has still to replace."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +126,7 @@ class ClusterInfo:
     wanted: str
     generation: int
     modified: bool
-    """What runs is older than what is stored; stop and start it to apply the change."""
+    """What runs is older than what is stored; restart it to apply the change."""
     release: str
     spec: Mapping[str, Any]
     """The definition as JSON, in the form that create takes (in lists: without what may hold secrets)."""
@@ -92,6 +142,48 @@ class ClusterInfo:
     """None in lists, where they are left out."""
     job: str | None = None
     """The job that it was made for and goes with."""
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class FieldChange:
+    """A field that would be another one; what may be a secret is masked."""
+
+    path: str
+    before: str | int | bool | None
+    after: str | int | bool | None
+    effect: str
+    """``in_place``, ``new_nodes``, ``restart``, ``next_start`` or ``cosmetic``."""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    path: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a change would do."""
+
+    action: str
+    """``create``, ``change`` or ``nothing``."""
+    name: str
+    cluster: str | None = None
+    state: str | None = None
+    generation: int | None = None
+    """For ``expected_generation`` of the change itself."""
+    changes: tuple[FieldChange, ...] = ()
+    pending: tuple[FieldChange, ...] = ()
+    """Stored before, and waiting for a restart."""
+    restart: bool = False
+    """A restart would be needed for all to take effect."""
+    beyond_rolling: tuple[FieldChange, ...] = ()
+    """What a rolling restart could not bring."""
+    refused: tuple[Refusal, ...] = ()
+    """Why the change would be refused."""
+    findings: tuple[Finding, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -118,7 +210,7 @@ class Node:
     """``head`` or ``worker``."""
     group: str
     state: str
-    """``pending``, ``starting``, ``alive`` or ``exited``."""
+    """``pending``, ``starting``, ``alive``, ``draining`` or ``exited``."""
     created_at: datetime
     started_at: datetime | None = None
     ray_node_id: str = ""

@@ -51,18 +51,18 @@ def get(path: str, **query: Any) -> Request:
     return Request("GET", path, query)
 
 
-def post(path: str, body: Any = None, *, key: str | None = None, repeatable: bool = False) -> Request:
+def post(path: str, body: Any = None, *, key: str | None = None, repeatable: bool = False, **query: Any) -> Request:
     """``key`` is an idempotency key, which makes the call repeatable."""
     headers = {"idempotency-key": key} if key else {}
-    return Request("POST", path, body=body, headers=headers, repeatable=repeatable or key is not None)
+    return Request("POST", path, query, body=body, headers=headers, repeatable=repeatable or key is not None)
 
 
-def patch(path: str, body: Any) -> Request:
-    return Request("PATCH", path, body=body, headers={"content-type": "application/merge-patch+json"})
+def patch(path: str, body: Any, **query: Any) -> Request:
+    return Request("PATCH", path, query, body=body, headers={"content-type": "application/merge-patch+json"})
 
 
-def put(path: str, body: Any) -> Request:
-    return Request("PUT", path, body=body)
+def put(path: str, body: Any, **query: Any) -> Request:
+    return Request("PUT", path, query, body=body)
 
 
 def delete(path: str, **query: Any) -> Request:

@@ -160,6 +160,15 @@ def outdated_nodes(instance: Instance) -> int:
     )
 
 
+def renewing(instance: Instance) -> int:
+    """How many nodes a rolling restart has still to replace."""
+    return sum(
+        node.generation < instance.renew
+        for node in instance.nodes
+        if node.state in (NodeState.STARTING, NodeState.ALIVE)
+    )
+
+
 def shapes(instance: Instance, spec: ClusterSpec, generation: int) -> Shapes:
     """The shapes of an instance's groups once it has this spec from this generation on.
 

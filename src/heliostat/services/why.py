@@ -8,6 +8,7 @@ from datetime import datetime
 
 from heliostat.domain.activity import ends
 from heliostat.domain.engine import Finding, NodeState
+from heliostat.domain.headcount import demand_in_words, group_counts, nodes_wanted
 from heliostat.domain.quantities import format_duration
 from heliostat.domain.records import Cluster, Event, Instance
 from heliostat.domain.states import State, Wanted
@@ -28,7 +29,7 @@ def explain(
     cluster: Cluster, instance: Instance | None, findings: Sequence[Finding], events: Sequence[Event], now: datetime
 ) -> Explanation:
     """Read the state from the wish, the last observation and the newest events (``events`` newest first)."""
-    evidence = [*_activity(cluster, instance, now), *_nodes(instance), *_progress(instance, now)]
+    evidence = [*_activity(cluster, instance, now), *_groups(instance), *_nodes(instance), *_progress(instance, now)]
     evidence += [f"{event.at:%Y-%m-%d %H:%M:%S} {event.actor}: {event.reason}: {event.message}" for event in events[:8]]
     evidence += [f"{finding.path} is {finding.verdict}: {finding.message}" for finding in findings]
     summary, remedy = _summary(cluster, instance, events)
@@ -57,7 +58,7 @@ def _summary(cluster: Cluster, instance: Instance | None, events: Sequence[Event
             return f"{name} is starting (step {doing}){by}{waiting}.", ""
         case State.RUNNING:
             alive = sum(node.state is NodeState.ALIVE for node in instance.nodes) if instance else 0
-            wanted = instance.spec.node_count if instance else 0
+            wanted = nodes_wanted(instance) if instance else 0
             trouble = f", with trouble: {cluster.message}" if cluster.message != "ok" else ""
             return f"{name} is running{by}: {alive} of {wanted} nodes are alive{trouble}.", ""
         case State.STOPPING:
@@ -89,6 +90,18 @@ def _activity(cluster: Cluster, instance: Instance | None, now: datetime) -> lis
 
 def _last(events: Sequence[Event], *reasons: str) -> Event | None:
     return next((event for event in events if event.reason in reasons), None)
+
+
+def _groups(instance: Instance | None) -> list[str]:
+    """What Ray's autoscaler has made of the groups, and what still waits for nodes."""
+    if instance is None or not instance.spec.autoscaling.enabled:
+        return []
+    counts = [
+        f"group {row.name}: {row.alive} of {row.wanted} wanted nodes ({row.min_replicas or 0} to {row.max_replicas})"
+        + (f", {row.draining} draining" if row.draining else "")
+        for row in group_counts(instance)
+    ]
+    return counts + list(demand_in_words(instance.demand))
 
 
 def _nodes(instance: Instance | None) -> list[str]:

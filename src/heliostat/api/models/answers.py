@@ -112,6 +112,37 @@ class StepAnswer(Answer):
     detail: str
 
 
+class GroupCountAnswer(Answer):
+    """The nodes of a worker group now."""
+
+    name: str
+    wanted: int = Field(description="The definition's number, or what the autoscaler has asked for.")
+    alive: int
+    starting: int = Field(description="Also those that wait for room.")
+    draining: int = Field(description="Finish what they run, and go.")
+    min_replicas: int | None = Field(description="The autoscaler's bounds; null without it.")
+    max_replicas: int | None
+
+
+class WantAnswer(Answer):
+    resources: dict[str, float]
+    count: int
+    source: str
+
+
+class DemandAnswer(Answer):
+    """Work that Ray cannot place at present."""
+
+    pending: list[WantAnswer] = Field(description="Waits for workers.")
+    infeasible: list[WantAnswer] = Field(description="Fits no node of any group.")
+    problem: str
+
+
+class ActivityAnswer(Answer):
+    reasons: list[str] = Field(description="What goes on, for people; empty when nothing does.")
+    idle_since: datetime | None
+
+
 class InstanceAnswer(Answer):
     """The present run."""
 
@@ -122,6 +153,11 @@ class InstanceAnswer(Answer):
     nodes_up: int
     nodes_wanted: int
     steps: list[StepAnswer]
+    groups: list[GroupCountAnswer]
+    waiting_work: list[str] = Field(description="What waits for workers or fits none, in words.")
+    demand: DemandAnswer | None = Field(description="What Ray's autoscaler reports; null where there is none.")
+    activity: ActivityAnswer | None = Field(description="Whether anything goes on; null before the first look.")
+    renewing: int = Field(description="Nodes that a rolling restart has still to replace.")
 
 
 class EndpointsAnswer(Answer):
@@ -177,6 +213,37 @@ class ClusterAnswer(_ClusterBase):
     findings: list[FindingAnswer]
 
 
+class FieldChangeAnswer(Answer):
+    """A field that would be another one. What may be a secret is `******`."""
+
+    path: str = Field(examples=["workers[big].replicas"])
+    before: str | int | bool | None
+    after: str | int | bool | None
+    effect: Literal["in_place", "new_nodes", "restart", "next_start", "cosmetic"]
+    note: str
+
+
+class RefusalAnswer(Answer):
+    path: str
+    message: str
+
+
+class PlanAnswer(Answer):
+    """What a change would do."""
+
+    action: Literal["create", "change", "nothing"]
+    cluster: str | None = Field(description="Null when it would be made.")
+    name: str
+    state: Literal["Stopped", "Starting", "Running", "Stopping", "Error"] | None
+    generation: int | None = Field(description="For `expected_generation` of the change itself.")
+    changes: list[FieldChangeAnswer]
+    pending: list[FieldChangeAnswer] = Field(description="Stored before, and waiting for a restart.")
+    restart: bool = Field(description="A restart would be needed for all to take effect.")
+    beyond_rolling: list[FieldChangeAnswer] = Field(description="What a rolling restart could not bring.")
+    refused: list[RefusalAnswer] = Field(description="Why the change would be refused; then nothing is changed.")
+    findings: list[FindingAnswer]
+
+
 class ClusterPage(Answer):
     clusters: list[ClusterListed]
     next_page_token: str | None = Field(description="For `page_token` of the next call; null at the end.")
@@ -186,7 +253,7 @@ class NodeAnswer(Answer):
     node: str
     kind: Literal["head", "worker"]
     group: str
-    state: Literal["pending", "starting", "alive", "exited"]
+    state: Literal["pending", "starting", "alive", "draining", "exited"]
     created_at: datetime
     started_at: datetime | None
     ray_node_id: str

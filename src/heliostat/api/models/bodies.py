@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, SecretStr
 
@@ -134,6 +134,18 @@ class NewCluster(Definition):
 
 class StopRequest(Body):
     instance: Text | None = Field(default=None, description="Stop only this run; Conflict when another one is present.")
+
+
+class RestartRequest(Body):
+    rolling: bool = Field(default=False, description="Keep the run, and replace its nodes one after the other.")
+    instance: Text | None = Field(default=None, description="Restart only this run; Conflict when another is present.")
+
+
+class PlanRequest(Body):
+    """Either of the two."""
+
+    definition: Definition | None = Field(default=None, description="The whole definition, as for PUT.")
+    patch: dict[str, Any] | None = Field(default=None, description="A JSON merge patch, as for PATCH.")
 
 
 class NewWorkspace(Body):

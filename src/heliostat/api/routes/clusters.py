@@ -9,17 +9,17 @@ import orjson
 from fastapi import APIRouter, Body, Path, Query, Request
 from starlette.responses import Response
 
-from heliostat.domain.errors import InvalidRequest
+from heliostat.domain.errors import InvalidRequest, NotFound
 from heliostat.domain.ids import ClusterId, InstanceId, WorkspaceId
 from heliostat.domain.records import Cluster
 from heliostat.domain.states import State
 
 from .. import documents, streams
 from ..context import Context, Here, IdempotencyKey, answer, nothing
-from ..definition import patched, spec_of
+from ..definition import patched, planned, replaced, spec_of
 from ..edge import named
-from ..models.answers import ClusterAnswer, ClusterPage, EventList, ExplanationAnswer, NodeList
-from ..models.bodies import Definition, NewCluster, StopRequest
+from ..models.answers import ClusterAnswer, ClusterPage, EventList, ExplanationAnswer, NodeList, PlanAnswer
+from ..models.bodies import Definition, NewCluster, PlanRequest, RestartRequest, StopRequest
 
 router = APIRouter(prefix="/v1/workspaces/{workspace}/clusters", tags=["clusters"])
 
@@ -29,6 +29,13 @@ Seconds = Annotated[float | None, Query(gt=0, le=86400, description="End the str
 EventNumber = Annotated[int | None, Query(ge=0, le=2**53)]
 CLUSTER_ID = re.compile(r"ray-[a-z0-9]{16}")
 MAX_PAGE = 500
+Generation = Annotated[
+    int | None,
+    Query(
+        alias="expected_generation", ge=1, le=2**31 - 1,
+        description="Conflict unless the cluster has this generation: no other change came between.",
+    ),
+]  # fmt: skip
 
 
 @router.post("", status_code=201, response_model=ClusterAnswer, summary="Create a cluster")
@@ -102,11 +109,13 @@ _MERGE_PATCH = {
 
 
 @router.patch("/{cluster}", response_model=ClusterAnswer, summary="Change a cluster", openapi_extra=_MERGE_PATCH)
-async def update(here: Here, workspace: WorkspacePath, cluster: ClusterPath, request: Request) -> Response:
+async def update(
+    here: Here, workspace: WorkspacePath, cluster: ClusterPath, request: Request, generation: Generation = None
+) -> Response:
     """A JSON merge patch (RFC 7396) over the definition.
 
-    Absent fields stay, objects are merged, `workers` and `volumes` are replaced as a whole. `modified` in the reply tells
-    whether the change takes effect at the next start only.
+    Absent fields stay, objects are merged, `workers` and `volumes` are replaced as a whole. What a running cluster can have
+    without a restart it gets at once; `modified` in the reply tells whether it needs one for the rest.
     """
     try:
         patch = orjson.loads(await request.body())
@@ -114,8 +123,52 @@ async def update(here: Here, workspace: WorkspacePath, cluster: ClusterPath, req
         raise InvalidRequest(f"the body is not JSON: {error}") from None
     change = patched(patch, here.services.installation.catalogue.default_release.name)
     place = WorkspaceId(workspace)
-    record = await here.services.clusters.update(here.caller, place, await cluster_id(here, place, cluster), change)
+    target = await cluster_id(here, place, cluster)
+    record = await here.services.clusters.update(here.caller, place, target, change, expected_generation=generation)
     return await _shown(here, record)
+
+
+@router.put("/{cluster}", response_model=ClusterAnswer, summary="Make or replace a cluster's definition",
+            responses={201: {"model": ClusterAnswer, "description": "It was made."}})  # fmt: skip
+async def apply(
+    here: Here,
+    workspace: WorkspacePath,
+    cluster: ClusterPath,
+    body: Definition,
+    generation: Generation = None,
+    start: Annotated[bool, Query(description="Start it, if it is made by this.")] = True,
+) -> Response:
+    """The cluster is as the definition says from now on: what that leaves out has its default.
+
+    Only the release, when it is left out, and the Redis password stay. A cluster that does not exist is made; then the path
+    has its name.
+    """
+    place = WorkspaceId(workspace)
+    change = replaced(body, here.services.installation.catalogue.default_release.name)
+    target = await _known(here, place, cluster, body)
+    if target is None and generation is not None:
+        raise NotFound("cluster", cluster, "expected_generation is for one that exists")
+    if target is None:
+        made = await here.services.clusters.create(here.caller, place, change(None), start=start)
+        return await _shown(here, made, status=201)
+    record = await here.services.clusters.update(here.caller, place, target, change, expected_generation=generation)
+    return await _shown(here, record)
+
+
+@router.post("/{cluster}/plan", response_model=PlanAnswer, summary="Say what a change would do")
+async def plan(
+    here: Here, workspace: WorkspacePath, cluster: ClusterPath, body: PlanRequest, generation: Generation = None
+) -> Response:
+    """Field by field: what would change at once, what would need a restart, what would be refused. Nothing is changed."""
+    place = WorkspaceId(workspace)
+    release = here.services.installation.catalogue.default_release.name
+    change = planned(body, release)
+    if body.definition is not None:
+        target = await _known(here, place, cluster, body.definition)
+    else:
+        target = await cluster_id(here, place, cluster)
+    row = await here.services.clusters.preview(here.caller, place, target, change, expected_generation=generation)
+    return answer(documents.plan(row))
 
 
 @router.delete("/{cluster}", status_code=204, summary="Delete a cluster")
@@ -149,6 +202,28 @@ async def stop(
     target = await cluster_id(here, place, cluster)
     instance = InstanceId(body.instance) if body is not None and body.instance is not None else None
     record = await here.services.clusters.stop(here.caller, place, target, instance=instance)
+    return await _shown(here, record, status=202)
+
+
+@router.post("/{cluster}/restart", status_code=202, response_model=ClusterAnswer, summary="Restart a cluster")
+async def restart(
+    here: Here,
+    workspace: WorkspacePath,
+    cluster: ClusterPath,
+    body: Annotated[RestartRequest | None, Body()] = None,
+    key: IdempotencyKey = None,
+) -> Response:
+    """End the present run and begin a new one of what is stored; a cluster that is down is started.
+
+    With `rolling` the run stays, and its nodes are replaced one after the other: workers group by group, then the head, if
+    what is stored for it is another thing. What only a full restart can bring is a conflict then.
+    """
+    place, given = WorkspaceId(workspace), body or RestartRequest()
+    target = await cluster_id(here, place, cluster)
+    instance = None if given.instance is None else InstanceId(given.instance)
+    record = await here.services.clusters.restart(
+        here.caller, place, target, rolling=given.rolling, instance=instance, client_token=key
+    )
     return await _shown(here, record, status=202)
 
 
@@ -226,6 +301,20 @@ async def cluster_id(here: Context, workspace: WorkspaceId, cluster: str) -> Clu
     if CLUSTER_ID.fullmatch(cluster):
         return ClusterId(cluster)
     return await here.services.clusters.resolve(here.caller, workspace, named(cluster))
+
+
+async def _known(here: Context, workspace: WorkspaceId, cluster: str, body: Definition) -> ClusterId | None:
+    """The id of the cluster that a definition is for; None = it would be made."""
+    try:
+        target = await cluster_id(here, workspace, cluster)
+        await here.services.clusters.get(here.caller, workspace, target)
+        return target
+    except NotFound as error:
+        if error.kind != "cluster" or CLUSTER_ID.fullmatch(cluster):
+            raise
+    if body.name != named(cluster):
+        raise InvalidRequest("must be the name in the path when the cluster is made", path="name")
+    return None
 
 
 async def _shown(here: Context, record: Cluster, *, status: int = 200) -> Response:

@@ -9,12 +9,14 @@ import click
 
 from .. import definitions
 from ..app import App, pass_app, shared_options
+from ..arriving import arrived, print_cluster
 from ..framework import Command, Group, pass_name
 from ..options import parts, shape_options, waiting
+from .cluster_changes import apply, restart
 from .cluster_logs import logs
 
 if TYPE_CHECKING:
-    from heliostat.client import Client, ClusterInfo
+    from heliostat.client import ClusterInfo
 
 STATES = ("Stopped", "Starting", "Running", "Stopping", "Error")
 
@@ -76,8 +78,8 @@ def create(
         app.say(f"created {made.name} ({made.id})")
         info = made.info
         if start and wait:
-            info = _arrive(app, client, info, "Running", timeout)
-        _print(app, info, show_secrets=show_secrets)
+            info = arrived(app, client, info, "Running", timeout)
+        print_cluster(app, info, show_secrets=show_secrets)
         if start and not wait:
             app.say(f"it is starting; follow it with: heliostat cluster get {made.name} --watch")
 
@@ -154,7 +156,7 @@ def get(app: App, /, cluster: str, watch: bool, field: str | None, show_secrets:
         elif watch:
             follow_cluster(app, client, cluster, show_secrets=show_secrets)
         else:
-            _print(app, client.clusters.get(cluster).info, show_secrets=show_secrets)
+            print_cluster(app, client.clusters.get(cluster).info, show_secrets=show_secrets)
 
 
 @command.command(
@@ -176,20 +178,21 @@ def get(app: App, /, cluster: str, watch: bool, field: str | None, show_secrets:
 @click.option(
     "--label", "labels", type=definitions.LabelChange(), multiple=True, help="Label to set or remove; repeatable."
 )
-@click.option("--restart", is_flag=True, help="Stop and start it if the change needs that.")
+@click.option("--restart", "restart_it", is_flag=True, help="Restart it if the change needs that.")
 @waiting
 @shared_options
 @pass_app
 def update(
     app: App,
     /, cluster: str, name: str | None, scales: tuple[tuple[str | None, int], ...], removed: tuple[str, ...],
-    labels: tuple[tuple[str, str | None], ...], restart: bool, wait: bool, timeout: timedelta | None,
+    labels: tuple[tuple[str, str | None], ...], restart_it: bool, wait: bool, timeout: timedelta | None,
     file: str | None, groups: tuple[dict[str, Any], ...], **options: Any,
 ) -> None:  # fmt: skip
     """Change a cluster's definition; what is not named stays.
 
-    --worker-group changes the group of that name, or adds it. A running cluster keeps running as it is; when the
-    change needs a restart it is shown as modified, and --restart does it.
+    --worker-group changes the group of that name, or adds it. What a running cluster can have without a restart (number of
+    workers, idle times, groups that come or go) it gets at once; when the rest needs a restart it is shown as modified, and
+    --restart does it.
     """
     given_parts = parts(options)
     given_parts["plain"] |= {"name": name, "labels": dict(labels)}
@@ -200,15 +203,13 @@ def update(
         if not patch:
             raise click.UsageError("nothing to change: give an option or -f FILE")
         info = client.clusters.patch(before.id, patch).info
-        if info.modified and restart:
-            client.clusters.stop(info.id)
-            _arrive(app, client, info, "Stopped", timeout)
-            info = client.clusters.start(info.id).info
+        if info.modified and restart_it:
+            info = client.clusters.restart(info.id).info
             if wait:
-                info = _arrive(app, client, info, "Running", timeout)
-        _print(app, info)
+                info = arrived(app, client, info, "Running", timeout)
+        print_cluster(app, info)
         if info.modified:
-            app.say(f"it runs as before until you restart it: heliostat cluster stop {info.name}, then start")
+            app.say(f"some of it needs a restart: heliostat cluster restart {info.name}")
 
 
 @command.command(
@@ -230,8 +231,8 @@ def start(app: App, /, cluster: str, wait: bool, timeout: timedelta | None, show
     with app.client() as client:
         info = client.clusters.start(cluster).info
         if wait:
-            info = _arrive(app, client, info, "Running", timeout)
-        _print(app, info, show_secrets=show_secrets)
+            info = arrived(app, client, info, "Running", timeout)
+        print_cluster(app, info, show_secrets=show_secrets)
 
 
 @command.command(
@@ -253,8 +254,8 @@ def stop(app: App, /, cluster: str, instance: str | None, wait: bool, timeout: t
     with app.client() as client:
         info = client.clusters.stop(cluster, instance=instance).info
         if wait:
-            info = _arrive(app, client, info, "Stopped", timeout)
-        _print(app, info)
+            info = arrived(app, client, info, "Stopped", timeout)
+        print_cluster(app, info)
 
 
 @command.command(
@@ -347,6 +348,8 @@ def events(app: App, /, cluster: str, limit: int, watch: bool) -> None:
             emit(app, [dict(row.raw) for row in rows], lambda: tables.events(rows))
 
 
+command.add_command(apply)
+command.add_command(restart)
 command.add_command(logs)
 
 
@@ -369,34 +372,3 @@ def why(app: App, /, cluster: str) -> None:
     with app.client() as client:
         found = client.clusters.why(cluster)
     emit(app, dict(found.raw), lambda: tables.explanation(found))
-
-
-def _arrive(app: App, /, client: Client, info: ClusterInfo, until: str, timeout: timedelta | None) -> ClusterInfo:
-    """Wait with progress; what it ends with goes to stderr with the cluster's name in the remedy."""
-    from heliostat.client.errors import ClusterFailed, DeadlineExceeded
-
-    from ..exits import ExitCode
-    from ..failures import Failure
-    from ..progress import board
-    from ..waiting import arrive
-
-    verb = {"Running": "starting", "Stopped": "stopping"}[until]
-    try:
-        with board(app, f"{verb} {info.name}") as shown:
-            return arrive(client, info.id, until, shown, timeout=timeout)
-    except ClusterFailed as error:
-        raise Failure(str(error), remedy=f"heliostat cluster why {info.name}") from error
-    except DeadlineExceeded as error:
-        remedy = f"it goes on; follow it with: heliostat cluster get {info.name} --watch"
-        raise Failure(str(error), code=ExitCode.TIMEOUT, remedy=remedy) from error
-    except KeyboardInterrupt:
-        app.say(f"{info.name} goes on {verb}; follow it with: heliostat cluster get {info.name} --watch")
-        raise
-
-
-def _print(app: App, /, info: ClusterInfo, *, show_secrets: bool = False) -> None:
-    from .. import tables
-    from ..output import emit, without_secrets
-
-    document = dict(info.raw) if show_secrets else without_secrets(info.raw)
-    emit(app, document, lambda: tables.cluster(info, app.now(), show_secrets=show_secrets))

@@ -8,9 +8,9 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Self, Unpack
 
 from ..errors import ClusterFailed, DeadlineExceeded, InvalidRequest, NotFound
-from ..facts import ClusterFacts
-from ..models import ClusterInfo, Event, Explanation, LogFile, Node, Progress
-from ..specs import CreateFields, UpdateFields
+from ..facts import RENEWED, ClusterFacts
+from ..models import ClusterInfo, Event, Explanation, LogFile, Node, Plan, Progress
+from ..specs import CreateFields, Document, UpdateFields
 from .chosen import chosen
 
 if TYPE_CHECKING:
@@ -110,9 +110,34 @@ class AsyncCluster(ClusterFacts):
         if wait:
             await self._wait("", deadline, on_progress)
 
-    async def update(self, **fields: Unpack[UpdateFields]) -> Self:
-        """Change the stored definition; what is not named stays."""
-        return self._now(await self._client.clusters.update(self.id, **fields))
+    async def restart(
+        self,
+        *,
+        rolling: bool = False,
+        wait: bool = False,
+        deadline: float = 900.0,
+        on_progress: Callable[[Progress], None] | None = None,
+        instance: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Self:
+        """End the present run and begin one of what is stored; ``rolling``: replace its nodes one after the other.
+
+        With ``wait`` until that is done.
+        """
+        self._now(
+            await self._client.clusters.restart(
+                self.id, rolling=rolling, instance=instance, idempotency_key=idempotency_key
+            )
+        )
+        return await self._wait(RENEWED if rolling else "Running", deadline, on_progress) if wait else self
+
+    async def update(self, *, expected_generation: int | None = None, **fields: Unpack[UpdateFields]) -> Self:
+        """Change the definition; what is not named stays, and what can be had without a restart is had at once."""
+        return self._now(await self._client.clusters.update(self.id, expected_generation=expected_generation, **fields))
+
+    async def plan(self, patch: Document) -> Plan:
+        """What a merge patch over the definition would do. Nothing is changed."""
+        return await self._client.clusters.plan(cluster=self.id, patch=patch)
 
     async def scale(self, replicas: int, *, group: str | None = None) -> Self:
         """Set the number of workers of a group (``group`` may be left out when there is only one)."""

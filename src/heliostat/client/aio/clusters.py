@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import protocol
 from ..decode import decode
-from ..models import ClusterInfo, Event, Explanation, LogFile, Node
+from ..models import ClusterInfo, Event, Explanation, LogFile, Node, Plan
 from ..specs import CreateFields, Document, UpdateFields, change, creation
 from .cluster import AsyncCluster
 from .logs import text_of
@@ -75,13 +75,60 @@ class AsyncClusters:
             if not token:
                 return
 
-    async def update(self, cluster: str, **fields: Unpack[UpdateFields]) -> AsyncCluster:
-        """Change the stored definition; what is not named stays. ``modified`` tells whether a restart is needed."""
-        return await self.patch(cluster, change(fields))
+    async def update(
+        self, cluster: str, *, expected_generation: int | None = None, **fields: Unpack[UpdateFields]
+    ) -> AsyncCluster:
+        """Change the definition; what is not named stays. What a running cluster can have without a restart it gets at
+        once; ``modified`` tells whether it needs one for the rest. Conflict when it has not the expected generation."""
+        return await self.patch(cluster, change(fields), expected_generation=expected_generation)
 
-    async def patch(self, cluster: str, patch: Document) -> AsyncCluster:
+    async def patch(self, cluster: str, patch: Document, *, expected_generation: int | None = None) -> AsyncCluster:
         """The same with a JSON merge patch over the definition; ``workers`` is replaced as a whole."""
-        return self._cluster(await self._client.send(protocol.patch(await self._path(cluster), dict(patch))))
+        request = protocol.patch(await self._path(cluster), dict(patch), expected_generation=expected_generation)
+        return self._cluster(await self._client.send(request))
+
+    async def apply(
+        self, definition: Document, *, cluster: str | None = None, start: bool = True,
+        expected_generation: int | None = None,
+    ) -> AsyncCluster:  # fmt: skip
+        """Have the cluster be exactly what a definition (in the form of ``cluster.spec``) says; what it leaves out has its
+        default, but the release stays. One that does not exist is made and, unless told otherwise, started."""
+        path = await self._path(cluster or definition.get("name") or "")
+        query = {"start": start, "expected_generation": expected_generation}
+        return self._cluster(await self._client.send(protocol.put(path, dict(definition), **query)))
+
+    async def plan(
+        self,
+        definition: Document | None = None,
+        *,
+        cluster: str | None = None,
+        patch: Document | None = None,
+        expected_generation: int | None = None,
+    ) -> Plan:
+        """What ``apply`` of a definition, or ``patch`` of a cluster, would do. Nothing is changed."""
+        given = definition or {}
+        path = await self._path(cluster or given.get("name") or "", "/plan")
+        body = {"definition": definition and dict(definition), "patch": None if patch is None else dict(patch)}
+        request = protocol.post(path, body, repeatable=True, expected_generation=expected_generation)
+        return decode(Plan, await self._client.send(request))
+
+    async def restart(
+        self,
+        cluster: str,
+        *,
+        rolling: bool = False,
+        instance: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> AsyncCluster:
+        """End the present run and begin one of what is stored. Does not wait.
+
+        ``rolling``: the run stays, and its nodes are replaced one after the other. ``instance`` guards a late call.
+        """
+        key = idempotency_key or protocol.new_key()
+        body = {"rolling": rolling, "instance": instance}
+        return self._cluster(
+            await self._client.send(protocol.post(await self._path(cluster, "/restart"), body, key=key))
+        )
 
     async def start(self, cluster: str, *, idempotency_key: str | None = None) -> AsyncCluster:
         """Start a stopped or failed cluster: a new run with its own id, token and addresses. Does not wait."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import protocol
 from ..decode import decode
-from ..models import ClusterInfo, Event, Explanation, LogFile, Node
+from ..models import ClusterInfo, Event, Explanation, LogFile, Node, Plan
 from ..specs import CreateFields, Document, UpdateFields, change, creation
 from .cluster import Cluster
 from .logs import text_of
@@ -74,13 +74,58 @@ class Clusters:
             if not token:
                 return
 
-    def update(self, cluster: str, **fields: Unpack[UpdateFields]) -> Cluster:
-        """Change the stored definition; what is not named stays. ``modified`` tells whether a restart is needed."""
-        return self.patch(cluster, change(fields))
+    def update(
+        self, cluster: str, *, expected_generation: int | None = None, **fields: Unpack[UpdateFields]
+    ) -> Cluster:
+        """Change the definition; what is not named stays. What a running cluster can have without a restart it gets at
+        once; ``modified`` tells whether it needs one for the rest. Conflict when it has not the expected generation."""
+        return self.patch(cluster, change(fields), expected_generation=expected_generation)
 
-    def patch(self, cluster: str, patch: Document) -> Cluster:
+    def patch(self, cluster: str, patch: Document, *, expected_generation: int | None = None) -> Cluster:
         """The same with a JSON merge patch over the definition; ``workers`` is replaced as a whole."""
-        return self._cluster(self._client.send(protocol.patch(self._path(cluster), dict(patch))))
+        request = protocol.patch(self._path(cluster), dict(patch), expected_generation=expected_generation)
+        return self._cluster(self._client.send(request))
+
+    def apply(
+        self, definition: Document, *, cluster: str | None = None, start: bool = True,
+        expected_generation: int | None = None,
+    ) -> Cluster:  # fmt: skip
+        """Have the cluster be exactly what a definition (in the form of ``cluster.spec``) says; what it leaves out has its
+        default, but the release stays. One that does not exist is made and, unless told otherwise, started."""
+        path = self._path(cluster or definition.get("name") or "")
+        query = {"start": start, "expected_generation": expected_generation}
+        return self._cluster(self._client.send(protocol.put(path, dict(definition), **query)))
+
+    def plan(
+        self,
+        definition: Document | None = None,
+        *,
+        cluster: str | None = None,
+        patch: Document | None = None,
+        expected_generation: int | None = None,
+    ) -> Plan:
+        """What ``apply`` of a definition, or ``patch`` of a cluster, would do. Nothing is changed."""
+        given = definition or {}
+        path = self._path(cluster or given.get("name") or "", "/plan")
+        body = {"definition": definition and dict(definition), "patch": None if patch is None else dict(patch)}
+        request = protocol.post(path, body, repeatable=True, expected_generation=expected_generation)
+        return decode(Plan, self._client.send(request))
+
+    def restart(
+        self,
+        cluster: str,
+        *,
+        rolling: bool = False,
+        instance: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Cluster:
+        """End the present run and begin one of what is stored. Does not wait.
+
+        ``rolling``: the run stays, and its nodes are replaced one after the other. ``instance`` guards a late call.
+        """
+        key = idempotency_key or protocol.new_key()
+        body = {"rolling": rolling, "instance": instance}
+        return self._cluster(self._client.send(protocol.post(self._path(cluster, "/restart"), body, key=key)))
 
     def start(self, cluster: str, *, idempotency_key: str | None = None) -> Cluster:
         """Start a stopped or failed cluster: a new run with its own id, token and addresses. Does not wait."""

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 import orjson
 
 from heliostat.domain.engine import NodeObservation, NodeState
+from heliostat.domain.headcount import group_counts
 from heliostat.domain.ids import ClusterId
 from heliostat.domain.quantities import format_cores, parse_cores, parse_memory
-from heliostat.domain.records import Cluster
+from heliostat.domain.records import Cluster, Instance
 from heliostat.domain.spec import MASK, ClusterSpec, NodeShape
 from heliostat.domain.states import State
 from heliostat.services import ClusterView, Links
@@ -34,29 +35,29 @@ class Writer:
 
     def __init__(self, remembered: int = 4096) -> None:
         self._limit = remembered
-        self._rows: dict[ClusterId, tuple[Cluster, bytes]] = {}
+        self._rows: dict[ClusterId, tuple[Cluster, Instance | None, bytes]] = {}
 
     def summary(self, view: ClusterView, links: Links | None) -> orjson.Fragment:
         """One of ``rayClusters[]``, as JSON text."""
         cluster = view.cluster
         known = self._rows.get(cluster.id)
-        if known is None or known[0] is not cluster:
-            known = cluster, orjson.dumps(_row(cluster))
+        if known is None or known[0] is not cluster or known[1] is not view.instance:
+            known = cluster, view.instance, orjson.dumps(_row(view))
             if len(self._rows) >= self._limit:
                 self._rows.clear()
             self._rows[cluster.id] = known
         if links is None:
-            return orjson.Fragment(known[1])
+            return orjson.Fragment(known[2])
         # The address holds a token that lasts an hour, so it is not remembered but put before the closing brace.
         shown = orjson.dumps(_addresses(links))
-        return orjson.Fragment(b"%b,%b" % (known[1][:-1], shown[1:]))
+        return orjson.Fragment(b"%b,%b" % (known[2][:-1], shown[1:]))
 
     def detail(self, view: ClusterView, links: Links | None) -> Json:
         """The body of GetRayCluster, without ``requestId``."""
         cluster, spec = view.cluster, view.cluster.spec
         shown = _common(cluster)
         shown["headSpec"] = head_row(spec) | _head_detail(spec)
-        shown["workerSpec"] = [row | _worker_detail(spec, place) for place, row in enumerate(worker_rows(spec))]
+        shown["workerSpec"] = [row | _worker_detail(spec, place) for place, row in enumerate(live_rows(view))]
         put(shown, "extraParam", spec.extras.get(EXTRA_PARAM))
         if spec.volumes:
             shown["volumeIds"] = list(spec.volumes)
@@ -77,11 +78,28 @@ def _addresses(links: Links) -> Json:
     return shown
 
 
-def _row(cluster: Cluster) -> Json:
-    shown = _common(cluster)
-    shown["headSpec"] = head_row(cluster.spec)
-    shown["workerSpec"] = worker_rows(cluster.spec)
+def _row(view: ClusterView) -> Json:
+    shown = _common(view.cluster)
+    shown["headSpec"] = head_row(view.cluster.spec)
+    shown["workerSpec"] = live_rows(view)
     return shown
+
+
+def live_rows(view: ClusterView) -> list[Json]:
+    """``workerSpec`` as in lists, where ``replica`` is how many nodes Ray's autoscaler wants while it decides.
+
+    That lies within the bounds, so that a client may send it back: it says how many the next run begins with.
+    """
+    cluster, instance = view.cluster, view.instance
+    rows = worker_rows(cluster.spec)
+    if instance is None or cluster.state is not State.RUNNING or not instance.spec.autoscaling.enabled:
+        return rows
+    wanted = {row.name: row.wanted for row in group_counts(instance)}
+    for row, group in zip(rows, cluster.spec.workers, strict=True):
+        if group.name in wanted:
+            least, most = group.min_replicas or 1, group.max_replicas or wanted[group.name]
+            row["replica"] = max(least, min(wanted[group.name], most))
+    return rows
 
 
 def _common(cluster: Cluster) -> Json:
@@ -182,8 +200,18 @@ def _env(variables: Mapping[str, str], written: str | None) -> str:
     return format_environment(variables)
 
 
-_PHASE = {NodeState.PENDING: "Pending", NodeState.STARTING: "Pending", NodeState.ALIVE: "Running"}
-_CONTAINER = {NodeState.PENDING: "Waiting", NodeState.STARTING: "Waiting", NodeState.ALIVE: "Running"}
+_PHASE = {
+    NodeState.PENDING: "Pending",
+    NodeState.STARTING: "Pending",
+    NodeState.ALIVE: "Running",
+    NodeState.DRAINING: "Running",
+}
+_CONTAINER = {
+    NodeState.PENDING: "Waiting",
+    NodeState.STARTING: "Waiting",
+    NodeState.ALIVE: "Running",
+    NodeState.DRAINING: "Running",
+}
 
 
 def _node(node: NodeObservation) -> Json:
