@@ -280,6 +280,14 @@ async def test_a_job_keeps_its_cluster_without_asking_the_head(h: House) -> None
     assert (await h.cluster(cluster.id)).state is State.RUNNING
 
 
+async def test_a_job_that_comes_is_seen_before_the_next_look_is_due(h: House) -> None:
+    cluster = await h.running()
+    assert await h.look(cluster) == Activity((), h.clock.now())
+    await h.services.jobs.submit(h.caller, h.workspace, JobWish("sleep 9", cluster=cluster.id))
+    seen = await h.look(cluster, seconds=1)
+    assert seen is not None and seen.reasons and seen.idle_since is None
+
+
 async def test_a_submission_of_somebody_elses_keeps_it(h: House) -> None:
     cluster = await h.running(HALF_AN_HOUR)
     ray, instance = SimulatedRay(h.world), await h.instance(cluster)

@@ -50,6 +50,8 @@ class _Known:
 
     due: float = 0.0
     """When to look again, in loop time."""
+    jobs: tuple[str, ...] = ()
+    """Of ours that were on it at the last look."""
     misses: int = 0
     stored_at: datetime | None = None
     told: dict[str, datetime] = field(default_factory=dict)
@@ -125,9 +127,10 @@ class ActivityWatch:
         mine = _Known()
         if known is not None and known[0] == loaded.instance.id:
             mine = known[1]
-            if early > 0:  # woken by the loop's tick, or for a change of the cluster
+            if early > 0 and loaded.jobs == mine.jobs:  # woken by the loop's tick, or for a change of the cluster
                 return timedelta(seconds=early)
         self._known[key] = loaded.instance.id, mine
+        mine.jobs = loaded.jobs
         began = self._time()
         seen = await self._look(loaded, mine)
         took = timedelta(seconds=self._time() - began)

@@ -8,7 +8,7 @@ that are recorded in one transaction with the job, and Ray is given our own subm
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,7 +18,7 @@ import structlog
 from heliostat.domain.claiming import is_waiting
 from heliostat.domain.engine import GpuType, NodeState
 from heliostat.domain.errors import HeliostatError, Retry, Unavailable
-from heliostat.domain.ids import JobId
+from heliostat.domain.ids import ClusterId, JobId
 from heliostat.domain.installation import Installation
 from heliostat.domain.job_lifecycle import (
     ATTENTION,
@@ -76,7 +76,10 @@ class JobReconciler:
         clock: Clock,
         wake_cluster: Wake,
         settings: JobSettings = JobSettings(),
+        moved: Callable[[ClusterId], None] = lambda cluster: None,
     ) -> None:
+        self._moved = moved
+        """Told of the cluster whenever a job on it has come a step further."""
         self._store = store
         self._ray = ray
         self._keeper = keeper
@@ -123,6 +126,8 @@ class JobReconciler:
             return NOW
         if plan.effect in (Effect.START_CLUSTER, Effect.RELEASE):
             self._wake_cluster(plan.job.cluster)
+        if plan.why is not None or plan.job.settled:
+            self._moved(plan.job.cluster)
         self._follow(plan.job)
         if plan.job.status.final:
             self._forget(key)

@@ -86,7 +86,7 @@ class Work:
             store, engine, self._reconciler, _leases(store, clock, "cluster", settings), settings.clusters
         )
         self._job_reconciler = JobReconciler(
-            store, ray, self.keeper, code, installation, clock, self.clusters.wake, settings.job
+            store, ray, self.keeper, code, installation, clock, self.clusters.wake, settings.job, self._wake_activity
         )
         self.jobs = Loop(store, self._job_reconciler, _leases(store, clock, "job", settings), settings.jobs)
         self.traffic = Traffic(store, clock)
@@ -121,6 +121,9 @@ class Work:
 
     def _wake_cluster(self, cluster: ClusterId) -> None:
         self.clusters.wake(cluster)
+
+    def _wake_activity(self, cluster: ClusterId) -> None:
+        self.activities.wake(cluster)
 
     async def _wake_others(self, cluster: ClusterId) -> None:
         """A cluster has changed: its jobs may go on, and it may have come to run."""
