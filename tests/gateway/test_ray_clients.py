@@ -41,10 +41,8 @@ def live(request: pytest.FixtureRequest) -> Iterator[LiveCluster]:
         yield cluster
 
 
-@pytest.fixture(scope="module")
-def newest() -> Iterator[LiveCluster]:
-    with live_cluster(max(RELEASES)) as cluster:
-        yield cluster
+newest_only = pytest.mark.parametrize("live", [max(RELEASES)], indirect=True, scope="module")
+"""These run with the others of the newest release, on the same cluster."""
 
 
 def run(live: LiveCluster, home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -117,28 +115,29 @@ def test_what_a_user_sees_of_a_wrong_token(live: LiveCluster, tmp_path: Path) ->
     assert "401" in done.stderr or "Send a submit token in the header 'ray-token'" in done.stderr
 
 
-@pytest.mark.parametrize("which", ["submit token", "token for a cluster", "token at the path"])
-def test_rays_own_token_variable(newest: LiveCluster, tmp_path: Path, which: str) -> None:
-    """Ray from 2.52 on sends ``RAY_AUTH_TOKEN`` by itself: no change of code at all."""
-    live = newest
+@newest_only
+@pytest.mark.parametrize("which", ["submit token", "token for a cluster"])
+def test_rays_own_token_variable(live: LiveCluster, tmp_path: Path, which: str) -> None:
+    """Ray from 2.52 on sends ``RAY_AUTH_TOKEN`` by itself: no change of code at all. (At the cluster's path: below.)"""
     token, address = {
         "submit token": (live.cluster.submit_token, live.cluster.job_url),
         "token for a cluster": (f"{live.server.token}~{live.cluster.id}", live.cluster.job_url),
-        "token at the path": (live.server.token, live.path_address),
     }[which]
     assert_hello(sdk(live, tmp_path, address, {}, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token))
 
 
-def test_a_ray_token_of_another_cluster_in_the_environment_does_no_harm(newest: LiveCluster, tmp_path: Path) -> None:
-    headers = {"ray-token": newest.cluster.submit_token}
+@newest_only
+def test_a_ray_token_of_another_cluster_in_the_environment_does_no_harm(live: LiveCluster, tmp_path: Path) -> None:
+    headers = {"ray-token": live.cluster.submit_token}
     other = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64}
-    assert_hello(sdk(newest, tmp_path, newest.cluster.job_url, headers, **other))
+    assert_hello(sdk(live, tmp_path, live.cluster.job_url, headers, **other))
 
 
-def test_the_sentence_about_a_stopped_cluster_reaches_the_user(newest: LiveCluster, tmp_path: Path) -> None:
+@newest_only
+def test_the_sentence_about_a_stopped_cluster_reaches_the_user(live: LiveCluster, tmp_path: Path) -> None:
     """Last: it stops the cluster."""
-    newest.cluster.stop(wait=True, deadline=60)
-    script = f"from ray.job_submission import JobSubmissionClient as C; C({newest.path_address!r}).list_jobs()"
-    done = run(newest, tmp_path, "-c", script, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=newest.server.token)
+    live.cluster.stop(wait=True, deadline=60)
+    script = f"from ray.job_submission import JobSubmissionClient as C; C({live.path_address!r}).list_jobs()"
+    done = run(live, tmp_path, "-c", script, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=live.server.token)
     assert done.returncode != 0
     assert "503" in done.stderr

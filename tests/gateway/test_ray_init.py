@@ -114,33 +114,59 @@ def assert_works(result: dict[str, Any]) -> None:
     assert result["same"] is True
 
 
-@contextlib.contextmanager
-def site_of(*, tls: bool) -> Iterator[Site]:
-    """A server with one running cluster of each Ray."""
-    environments = ready([RELEASES[ray] for ray in (NEWEST, OLDEST)])
-    with contextlib.ExitStack() as stack:
-        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hsray")))
-        settings: dict[str, Any] = {}
-        ca = None
-        if tls:
-            authority, ca = trustme.CA(), home / "ca.pem"
-            made = authority.issue_cert("localhost", "127.0.0.1")
-            authority.cert_pem.write_to_path(ca)
-            made.private_key_pem.write_to_path(home / "key.pem")
-            made.cert_chain_pems[0].write_to_path(home / "cert.pem")
-            settings = {"tls_cert": home / "cert.pem", "tls_key": home / "key.pem"}
-        engine = LocalEngine(LocalSettings(home / "local", ready_environment=environments.of))
-        server = stack.enter_context(threaded(home, engine=engine, **settings))
-        client = stack.enter_context(heliostat.Client(server.url, server.token, ca=str(ca) if ca else None))
-        clusters = {}
+@dataclass
+class Place:
+    """A home folder with one running cluster of each Ray, which outlive the servers on it."""
+
+    home: Path
+    environments: Ready
+    ca: Path
+    clusters: dict[str, str]
+    """Ray -> name, once they were made."""
+
+    @contextlib.contextmanager
+    def site(self, *, tls: bool) -> Iterator[Site]:
+        settings = {"tls_cert": self.home / "cert.pem", "tls_key": self.home / "key.pem"} if tls else {}
+        engine = LocalEngine(LocalSettings(self.home / "local", ready_environment=self.environments.of))
+        with threaded(self.home, engine=engine, **settings) as server:
+            url, ca = f"{'https' if tls else 'http'}://localhost:{server.port}", self.ca if tls else None
+            with heliostat.Client(url, server.token, workspace=server.workspace, ca=str(ca) if ca else None) as client:
+                if not self.clusters:
+                    self._make(client)
+                clusters = {ray: client.clusters.get(name) for ray, name in self.clusters.items()}
+                for cluster in clusters.values():
+                    offered(cluster)
+                yield Site(server, self.environments, clusters, ca)
+
+    def remove(self) -> None:
+        """Delete the clusters, whatever has happened."""
+        with self.site(tls=False) as site:
+            for cluster in site.clusters.values():
+                cluster.delete(stop=True, wait=True, deadline=60)
+
+    def _make(self, client: heliostat.Client) -> None:
         for ray in (NEWEST, OLDEST):
-            cluster = client.clusters.create(
-                f"ray-{ray.replace('.', '-')}", release=RELEASES[ray].name, cpu=2, memory="1Gi"
-            )
-            stack.callback(cluster.delete, stop=True, wait=True, deadline=60)
-            clusters[ray] = cluster.wait(deadline=180)
-            offered(cluster)
-        yield Site(server, environments, clusters, ca)
+            self.clusters[ray] = f"ray-{ray.replace('.', '-')}"
+            client.clusters.create(self.clusters[ray], release=RELEASES[ray].name, cpu=2, memory="1Gi")
+        for name in self.clusters.values():
+            client.clusters.get(name).wait(deadline=180)
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    environments = ready([RELEASES[ray] for ray in (NEWEST, OLDEST)])
+    with tempfile.TemporaryDirectory(prefix="hsray") as folder:
+        home = Path(folder)
+        authority, ca = trustme.CA(), home / "ca.pem"
+        made = authority.issue_cert("localhost", "127.0.0.1")
+        authority.cert_pem.write_to_path(ca)
+        made.private_key_pem.write_to_path(home / "key.pem")
+        made.cert_chain_pems[0].write_to_path(home / "cert.pem")
+        place = Place(home, environments, ca, {})
+        try:
+            yield place
+        finally:
+            place.remove()
 
 
 def offered(cluster: heliostat.Cluster) -> str:
@@ -152,10 +178,14 @@ def offered(cluster: heliostat.Cluster) -> str:
     return cluster.ray_url
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["plain", "TLS"])
-def site(request: pytest.FixtureRequest) -> Iterator[Site]:
-    with site_of(tls=request.param) as site:
+@pytest.fixture(scope="module", params=["plain", "TLS"])
+def site(request: pytest.FixtureRequest, place: Place) -> Iterator[Site]:
+    with place.site(tls=request.param == "TLS") as site:
         yield site
+
+
+plain_only = pytest.mark.parametrize("site", ["plain"], indirect=True, scope="module")
+tls_only = pytest.mark.parametrize("site", ["TLS"], indirect=True, scope="module")
 
 
 @pytest.mark.parametrize("ray", [NEWEST, OLDEST])
@@ -163,6 +193,7 @@ def test_tasks_actors_and_objects_with_the_submit_token(site: Site, tmp_path: Pa
     assert_works(site.run(ray, tmp_path, site.options(ray, size=50 * 2**20)))
 
 
+@plain_only
 def test_rays_own_token_variable_needs_no_code(site: Site, tmp_path: Path) -> None:
     token = site.clusters[NEWEST].submit_token
     assert_works(
@@ -170,6 +201,7 @@ def test_rays_own_token_variable_needs_no_code(site: Site, tmp_path: Path) -> No
     )
 
 
+@tls_only
 def test_two_clusters_at_once(site: Site, tmp_path: Path) -> None:
     held = {ray: site.start(ray, tmp_path, WORK, site.options(ray, hold=True)) for ray in (NEWEST, OLDEST)}
     outcomes = {}
@@ -213,13 +245,17 @@ def helped(site: Site, home: Path, local: str, cluster: str, token: str) -> tupl
     return site.run(local, home, options, HELPER), time.monotonic() - began
 
 
+@tls_only
 @pytest.mark.parametrize("ray", [NEWEST, OLDEST])
 def test_the_helper_connects(site: Site, tmp_path: Path, ray: str) -> None:
     result, _ = helped(site, tmp_path, ray, site.clusters[ray].name, site.server.token)
     assert result == {"up": True, "cpus": 2.0}
 
 
-def test_the_helper_fails_fast_and_says_why(site: Site, tmp_path: Path) -> None:
+@plain_only
+def test_the_helper_connects_or_fails_fast_and_says_why(site: Site, tmp_path: Path) -> None:
+    result, _ = helped(site, tmp_path, NEWEST, site.clusters[NEWEST].name, site.server.token)
+    assert result == {"up": True, "cpus": 2.0}
     name = site.clusters[OLDEST].name
     result, took = helped(site, tmp_path, NEWEST, name, site.server.token)
     assert 'pip install "ray[client]==2.47.1"' in result["error"]
