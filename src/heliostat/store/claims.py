@@ -133,7 +133,8 @@ class Claims:
             self._perform(statement, [values for _, values in rows])
 
     def _perform(self, statement: Any, rows: list[Values]) -> None:  # likewise
-        result = self._connection.execute(statement, rows, execution_options={"preserve_rowcount": True})
+        values = rows if len(rows) > 1 else rows[0]
+        result = self._connection.execute(statement, values, execution_options={"preserve_rowcount": True})
         if result.rowcount != len(rows):
             raise RuntimeError("a claim is not what it was taken for; nothing is stored")
 

@@ -11,6 +11,7 @@ REPEATABLE READ and read only, so that several queries of one transaction see on
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import time
@@ -159,6 +160,8 @@ class PostgresDatabase:
             import psycopg  # noqa: F401  (an extra: its absence must be told before anything is started)
         except ImportError:
             raise NotReady("PostgreSQL needs a driver; run: pip install 'heliostat[postgres]'") from None
+        # Else it has a word about each batch that clashed with another transaction, and that is repeated.
+        logging.getLogger("psycopg").setLevel(logging.ERROR)
         self._patience_ms = int(settings.patience.total_seconds() * 1000)
         base = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args={"connect_timeout": 10})
         event.listen(base, "connect", self._prepare)
