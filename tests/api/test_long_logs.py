@@ -21,7 +21,7 @@ from heliostat.testing.harness import HarnessServer, running
 
 LINE = b"2026-03-04 05:06:07 INFO epoch 12 of 90: loss 0.1234\n"
 BLOCK = LINE * 4096
-LARGE = 256 << 20
+LARGE = 128 << 20
 MOST_IN_MEMORY = 16 << 20
 
 

@@ -220,6 +220,6 @@ class Kills(RuleBasedStateMachine):
 
 
 Kills.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestKills = pytest.mark.slow(Kills.TestCase)

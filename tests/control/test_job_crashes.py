@@ -142,7 +142,7 @@ class Kills(RuleBasedStateMachine):
     async def _make_cluster(self) -> None:
         """The shared cluster; no crash is armed while it is made."""
         self.points.disarm()
-        if self.task.done():
+        if self.task.done() or self.points.crashed_at is not None:
             await self._die()
             await self._boot()
         made = await self.services.clusters.create(self.caller, self.workspace, SPEC, start=True)
@@ -195,9 +195,9 @@ class Kills(RuleBasedStateMachine):
         self.storage.down = False
         trouble = ["nothing was looked at"]
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while trouble:
-                    if self.task.done():
+                    if self.task.done() or self.points.crashed_at is not None:
                         await self._die()
                         await self._boot()
                     try:
@@ -269,6 +269,6 @@ class Kills(RuleBasedStateMachine):
 
 
 Kills.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestKills = pytest.mark.slow(Kills.TestCase)

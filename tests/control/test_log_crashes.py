@@ -189,7 +189,7 @@ class Logs(RuleBasedStateMachine):
             self.folder.cleanup()
 
     async def _all_is_there(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await self._keep():
                 pass
         if self.text:
@@ -201,6 +201,6 @@ class Logs(RuleBasedStateMachine):
 
 
 Logs.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=35, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestLogs = pytest.mark.slow(Logs.TestCase)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TypeVar, cast
 
+from heliostat.domain.activity import RayActivity
 from heliostat.domain.engine import Finding, InstancePlan, NodeLog, Observation
 from heliostat.domain.errors import Unavailable
 from heliostat.domain.ids import InstanceId
@@ -176,6 +177,10 @@ class CrashingRay:
     async def summary(self, head: Head, ray_job_id: str) -> WorkSummary:
         self._points.hit("summary")
         return await self._ray.summary(head, ray_job_id)
+
+    async def activity(self, head: Head) -> RayActivity:
+        self._points.hit("activity")
+        return await self._ray.activity(head)
 
     async def close(self) -> None:
         await self._ray.close()
