@@ -241,7 +241,6 @@ async def test_a_build_holds_nobody_up(narrow: tuple[Lab, FastClock], uv: Preten
     for wanted in (slow, last):
         await lab.engine.apply(wanted)
     await waits(lab, last, "1 start is ahead")
-    (uv.folder / "hang").unlink()
     await let_go(uv.folder)
     for wanted in (first, slow, last):
         await is_up(lab, wanted)
@@ -254,6 +253,7 @@ async def let_go(folder: Path) -> None:
     async with asyncio.timeout(30):
         while not (child.exists() and child.read_text().strip()):
             await asyncio.sleep(0.01)
+    (folder / "hang").unlink()
     os.kill(int(child.read_text()), signal.SIGTERM)
 
 
