@@ -131,6 +131,13 @@ class Kills(RuleBasedStateMachine):
     def stop(self, name: str) -> None:
         self._do(name, Wanted.STOPPED, lambda it: self.services.clusters.stop(self.caller, self.workspace, it))
 
+    @rule(name=clusters, rolling=st.booleans())
+    def restart(self, name: str, rolling: bool) -> None:
+        clusters = self.services.clusters
+        self._do(
+            name, Wanted.RUNNING, lambda it: clusters.restart(self.caller, self.workspace, it, rolling=rolling)
+        )  # fmt: skip
+
     @rule(name=consumes(clusters), stop_first=st.booleans())
     def delete(self, name: str, stop_first: bool) -> None:
         self._do(
@@ -138,20 +145,23 @@ class Kills(RuleBasedStateMachine):
             lambda it: self.services.clusters.delete(self.caller, self.workspace, it, stop_first=stop_first),
         )  # fmt: skip
 
-    @rule(name=clusters, description=st.sampled_from(["a", "b"]))
-    def describe(self, name: str, description: str) -> None:
+    @rule(
+        name=clusters, description=st.sampled_from(["a", "b"]), workers=st.integers(0, 2), value=st.sampled_from("xy")
+    )
+    def change(self, name: str, description: str, workers: int, value: str) -> None:
         cluster = self.ids[name]
         wish = self.promised[cluster] if cluster else None
         if cluster is None or wish is None:
             return
         clusters = self.services.clusters
+        groups = (WorkerGroup("g", replace(SHAPE, env={"VALUE": value}), replicas=workers),) if workers else ()
         self._do(
             name, wish,
             lambda it: clusters.update(
-                self.caller, self.workspace, it, lambda old: replace(old, description=description)
+                self.caller, self.workspace, it, lambda old: replace(old, description=description, workers=groups)
             ),
         )  # fmt: skip
-        self.promised[cluster] = wish  # a description promises nothing about running, answered or not
+        self.promised[cluster] = wish  # a change promises nothing about running, answered or not
 
     # --- the world --------------------------------------------------------------------------------------------------
 
@@ -202,6 +212,8 @@ class Kills(RuleBasedStateMachine):
                 present = self.world.instances.get(record.instance)
                 if record.state is not State.RUNNING or present is None or len(present.nodes) != record.spec.node_count:
                     found.append(f"{cluster} is {record.state}")
+                elif present.plan.generation != record.generation:
+                    found.append(f"{cluster} runs an older generation")
             elif record is not None and (record.state is not State.STOPPED or wanted is Wanted.DELETED):
                 found.append(f"{cluster} is {record.state}, wanted {wanted}")
         found += [f"{instance} is left over" for instance in self.world.instances if instance not in expected]

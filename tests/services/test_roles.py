@@ -40,6 +40,8 @@ CLUSTERS: dict[str, tuple[Role, Call]] = {
             who, it.workspace, id, lambda old: replace(old, description=who.principal.name)
         ),
     ),
+    "preview": (Role.EDITOR, lambda it, who, id: it.services.clusters.preview(who, it.workspace, id, lambda old: old or spec())),
+    "restart": (Role.EDITOR, lambda it, who, id: it.services.clusters.restart(who, it.workspace, id)),
     "get": (Role.VIEWER, lambda it, who, id: it.services.clusters.get(who, it.workspace, id)),
     "resolve": (Role.VIEWER, lambda it, who, id: it.services.clusters.resolve(who, it.workspace, id)),
     "list": (Role.VIEWER, lambda it, who, _: it.services.clusters.list(who, it.workspace, limit=10)),
@@ -107,7 +109,7 @@ def test_no_use_case_is_left_out() -> None:
         IdentityService: IDENTITY, AccessService: {},
     }  # fmt: skip
     for service, table in tables.items():
-        public = {name for name in vars(service) if not name.startswith("_")}
+        public = {name for name in dir(service) if not name.startswith("_")}
         assert public == set(table) | ELSEWHERE[service]
 
 

@@ -17,7 +17,7 @@ from heliostat.dialects.emr.errors import EmrError
 from heliostat.dialects.emr.translate.clusters import Writer
 from heliostat.dialects.emr.translate.environment import format_environment, parse_environment
 from heliostat.dialects.emr.translate.spec import format_memory, read_wish
-from heliostat.domain.engine import NodeObservation, NodeState
+from heliostat.domain.engine import NodeObservation, NodeState, Upscaling
 from heliostat.domain.errors import HeliostatError
 from heliostat.domain.ids import ClusterId, InstanceId, NodeId, PrincipalId, WorkspaceId
 from heliostat.domain.installation import Installation
@@ -400,3 +400,45 @@ def test_no_bytes_raise_anything_but_a_client_error(body: bytes) -> None:
         read_wish(body, Installation().catalogue)
     except EmrError as error:
         assert error.code == "InvalidParameter"
+
+
+def test_replica_counts_nodes_while_the_autoscaler_decides_and_may_be_sent_back() -> None:
+    body = {**FULL, "headSpec": {**FULL["headSpec"], "enableAutoScaling": True}}
+    body["workerSpec"] = [{**FULL["workerSpec"][0], "groupName": "g", "replica": 1, "minReplica": 1, "maxReplica": 3}]
+    spec = create(body)
+    nodes = [
+        NodeObservation(NodeId(f"n-{index}"), "worker", "g", state, AT)
+        for index, state in enumerate((NodeState.ALIVE, NodeState.STARTING, NodeState.DRAINING))
+    ]
+    instance = Instance(
+        InstanceId("ray-0123456789abcdef-00000000"), ClusterId("ray-0123456789abcdef"), WorkspaceId("w-1"), spec, 1, AT,
+        Secret("0" * 32), Secret("1" * 64), nodes=tuple(nodes), running_at=AT,
+    )  # fmt: skip
+    stopped = view_of(spec, instance=instance.id)
+    running = ClusterView(replace(stopped.cluster, state=State.RUNNING), instance)
+    writer = Writer()
+
+    def replica(view: ClusterView) -> int:
+        detail: Any = writer.detail(view, None)
+        row = orjson.loads(orjson.dumps(writer.summary(view, None)))
+        assert row["workerSpec"][0]["replica"] == detail["workerSpec"][0]["replica"]
+        count: int = detail["workerSpec"][0]["replica"]
+        return count
+
+    assert replica(running) == 2, "the one that leaves does not count"
+    assert replica(replace(running, instance=replace(instance, nodes=tuple(nodes[:1])))) == 1
+    assert replica(replace(running, instance=replace(instance, nodes=()))) == 1, "not below the least"
+    assert replica(stopped) == 1, "as written"
+    leaving: Any = writer.detail(running, None)
+    assert (leaving["instances"][2]["phase"], leaving["instances"][2]["containerState"]) == ("Running", "Running")
+
+
+def test_what_only_others_know_of_autoscaling_survives_an_update() -> None:
+    before = create(FULL)
+    before = replace(
+        before,
+        autoscaling=replace(before.autoscaling, upscaling=Upscaling.CONSERVATIVE),
+        workers=tuple(replace(group, idle_timeout_seconds=30) for group in before.workers),
+    )
+    wish = read_wish(json.dumps({key: FULL[key] for key in ("headSpec", "workerSpec")}).encode(), CATALOGUE)
+    assert wish.change(before) == before
