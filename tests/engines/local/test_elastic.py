@@ -12,7 +12,10 @@ import pytest
 
 from heliostat.domain.engine import Demand, InstancePlan, NodeState, Observation, Scaling, Want
 from heliostat.domain.releases import Release
-from heliostat.engines.local.autoscaling.base import ScalerNode
+from heliostat.engines.local.actions import Drain
+from heliostat.engines.local.autoscaling.base import ScalerNode, TooMany
+from heliostat.engines.local.decisions import DRAIN_RETRY_SECONDS, decide
+from heliostat.engines.local.environments import Environments
 from heliostat.engines.local.layout import AUTOSCALING_FILE
 from heliostat.engines.local.supervisor import Supervisor
 
@@ -116,6 +119,16 @@ class TestAutoscaler:
         await up(lab, wanted)
         with pytest.raises(KeyError):
             scaler(lab, wanted).scale_up("r1", "large", 1)
+
+    async def test_no_more_than_the_maximum_are_taken_on(self, lab: Lab) -> None:
+        wanted = elastic(1, most=2)
+        await up(lab, wanted)
+        with pytest.raises(TooMany, match="group small has 1 worker and may have 2"):
+            scaler(lab, wanted).scale_up("r1", "small", 9000)
+        assert len(listed(lab, wanted)) == 2
+        scaler(lab, wanted).scale_up("r2", "small", 1)
+        scaler(lab, wanted).scale_up("r2", "small", 1)
+        await seen_when(lab, wanted, lambda seen: workers(seen, 2), "the one that fits came")
 
     async def test_where_it_does_not_decide_nothing_is_taken_on(self, lab: Lab) -> None:
         wanted = plan(workers=1)
@@ -268,6 +281,24 @@ class TestDrain:
         assert "still ran work 600 seconds" in told(after, "DrainTimedOut")[0]
         assert "1 wanted. What they run may finish within 10 minutes" in told(after, "WorkersRemoved")[0]
         assert not told(after, "WorkerLost")
+
+    async def test_without_an_environment_ray_is_asked_later_and_nothing_else_waits_for_it(
+        self, fast: tuple[Lab, FastClock], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A renewal to another release may have to build its environment while a worker drains."""
+        lab, clock = fast
+        wanted = plan(workers=2, env=BUSY)
+        await up(lab, wanted)
+        with monkeypatch.context() as gone:
+            gone.setattr(Environments, "find", lambda self, release: None)
+            await lab.engine.apply(as_newer(wanted, replicas=1))
+            await seen_when(lab, wanted, lambda seen: NodeState.DRAINING in states(seen), "one drains")
+            one = scaler(lab, wanted)
+            await seen_when(lab, wanted, lambda _: any(row.drain_asked_at for row in one._facts.seen.values()), "noted")
+            assert not any(isinstance(step, Drain) for step in decide(one._facts, lab.settings).steps)
+        assert drains(lab) == []
+        clock.advance(DRAIN_RETRY_SECONDS + 1)
+        await seen_when(lab, wanted, lambda _: len(drains(lab)) == 1, "Ray is asked")
 
     async def test_an_idle_worker_goes_by_itself(self, lab: Lab) -> None:
         wanted = plan(workers=2)

@@ -28,6 +28,7 @@ from heliostat.engines.local.actions import (
 )
 from heliostat.engines.local.counts import awaited, held, scaled, wanted
 from heliostat.engines.local.decisions import DRAIN_RETRY_SECONDS, POLL_SECONDS, decide, trouble
+from heliostat.engines.local.endings import less_wanted
 from heliostat.engines.local.facts import Facts, Seen
 from heliostat.engines.local.notes import noted
 from heliostat.engines.local.plans import for_scaler, head_mark, merged, unreachable
@@ -113,6 +114,17 @@ class TestAutoscaler:
         seen = dataclasses.replace(seen, idle={"a": 30.0, "b": 2.0})
         assert decide(seen, RULES).steps == (Leave(("a",), "small", "no more than 1 allowed"),)
         assert noted(seen).wanted == {"small": 1}
+
+    def test_one_in_the_place_of_a_lost_worker_is_wanted_also_at_the_maximum(self) -> None:
+        """It may ask before the lost one is noted, and the number counts that one until then."""
+        full = dataclasses.replace(ELASTIC, workers=(dataclasses.replace(ELASTIC.workers[0], max_replicas=2),))
+        lost, coming = worker("b"), waiting(worker("c", request="r1"))
+        seen = elastic((SCALED_HEAD, ALIVE), (worker("a"), ALIVE), (lost, KILLED), (coming, None), number=3, plan=full)
+        assert noted(seen).wanted == {"small": 3}
+        buried = less_wanted(noted(seen).without_node("b"), "small")
+        after = dataclasses.replace(seen, record=buried)
+        assert decide(after, RULES).steps == (Start("c"),)
+        assert noted(after).wanted == {"small": 2}
 
     @pytest.mark.parametrize(
         ("scaling", "node", "decides"),

@@ -165,6 +165,33 @@ async def test_two_starts_at_once_get_one_entry_and_none(lab: WarmLab) -> None:
     assert nodes[1].ray_token is None or nodes[0].ray_token is None
 
 
+async def test_an_entry_that_is_taken_while_another_is_looked_at_is_left_alone(
+    lab: WarmLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool would wait for ever for the removal of what it does not look after any more."""
+    kept = lab.engine._pool
+    assert kept is not None
+    (name,) = lab.entries
+    entry, taken, looked = kept._entries[name], [], kept._look
+
+    async def look(which: InstanceId, seen: Any) -> None:
+        if which == "p-other":
+            taken.append(await kept.take(name))
+        else:
+            assert which != name or kept._entries.get(name) is entry
+            await looked(which, seen)
+
+    monkeypatch.setattr(kept, "_look", look)
+    kept._task.cancel()  # type: ignore[union-attr]  # open
+    monkeypatch.setattr(kept, "_entries", {InstanceId("p-other"): entry, name: entry})
+    monkeypatch.setattr(kept, "_trim", lambda: None)
+    monkeypatch.setattr(kept, "_refill", lambda: 1.0)
+    await kept._round()
+    assert taken[0] is not None
+    kept.give_back(taken[0])
+    kept._entries.pop(InstanceId("p-other"))
+
+
 async def test_what_does_not_fit_is_started_cold_and_leaves_the_entry(lab: WarmLab) -> None:
     entry, wanted = lab.entries, plan()
     wanted = dataclasses.replace(wanted, head=dataclasses.replace(wanted.head, env={"A": "b"}))

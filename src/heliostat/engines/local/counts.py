@@ -31,8 +31,12 @@ def wanted(plan: InstancePlan, record: InstanceRecord, group: GroupPlan) -> int:
     """How many nodes a worker group shall have. Under the autoscaler a lowered maximum counts at once."""
     if not scaled(plan, record):
         return group.replicas
-    most = group.replicas if plan.scaling is None else greatest(group)
-    return min(record.wanted.get(group.name, group.replicas), most)
+    return min(record.wanted.get(group.name, group.replicas), most(plan, group))
+
+
+def most(plan: InstancePlan, group: GroupPlan) -> int:
+    """How many nodes an autoscaler may want of a group."""
+    return group.replicas if plan.scaling is None else greatest(group)
 
 
 def held(plan: InstancePlan, record: InstanceRecord) -> frozenset[str]:

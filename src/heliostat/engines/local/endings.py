@@ -69,12 +69,9 @@ class Endings:
 
     async def drain(self, step: Drain) -> None:
         """Have Ray asked, in the background."""
-        node, environment = self._owner.record.node(step.node), self._environment()
-        if environment is None:
-            log.warning("node cannot be drained without its environment", node=node.node)
-            return
+        node = self._owner.record.node(step.node)
         deadline = node.draining_since + self._world.settings.drain_deadline.total_seconds()
-        self._nodes.drain(node, environment, deadline, f"Removed by Heliostat: {node.leaving}.")
+        self._nodes.drain(node, self._environment(), deadline, f"Removed by Heliostat: {node.leaving}.")
 
     async def retire(self, step: Retire) -> None:
         """End a leaving node."""

@@ -114,9 +114,15 @@ class Nodes:
                 environment, f"{HOST}:{spec.gcs_port}", status.ray_node_id, spec.token_path, reason
             )
 
-    def drain(self, node: NodeRecord, environment: Path, deadline: float, reason: str) -> None:
-        """Have Ray asked to give the node no new work and to end it when it is idle; ``deadline`` is Unix time."""
+    def drain(self, node: NodeRecord, environment: Path | None, deadline: float, reason: str) -> None:
+        """Have Ray asked to give the node no new work and to end it when it is idle; ``deadline`` is Unix time.
+
+        Without an environment nobody can ask; that counts as a request without an answer.
+        """
         self._asked[node.directory] = self._world.now()
+        if environment is None:
+            log.warning("node cannot be drained without its environment", node=node.node)
+            return
         self._world.zygotes.drain(environment, self._directory(node), int(deadline * 1000), reason)
 
     def _drain_accepted(self, node: NodeRecord) -> bool:
@@ -154,6 +160,7 @@ class Nodes:
     def remove(self, grave: Grave) -> None:
         """Remove the files of a node that is gone."""
         self._statuses.pop(self._folder / NODES / grave.directory, None)
+        self._asked.pop(grave.directory, None)
         for folder in (
             self._folder / NODES / grave.directory,
             self._folder / NODES / f"{grave.directory}.fenced",

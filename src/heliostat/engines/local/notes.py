@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from heliostat.domain.engine import Incident, InstancePlan, Progress, Step
+from heliostat.domain.engine import Incident, Progress, Step
 
-from .counts import awaited, scaled, wanted
+from .counts import awaited, most, places, scaled, wanted
 from .facts import Facts, Seen
 from .plans import head_mark
 from .records import InstanceRecord, NodeRecord, moment
@@ -20,7 +20,7 @@ def noted(facts: Facts) -> InstanceRecord:
         seen = facts.seen.get(node.node)
         if seen is not None:
             record = _node(record, node, seen, facts)
-    record = _renewed(_wanted(record, facts.plan), facts)
+    record = _renewed(_wanted(record, facts), facts)
     if record.failure or record.up_at or not record.started_at:
         return record
     return _start(record, dataclasses.replace(facts, record=record))
@@ -80,10 +80,18 @@ def _node(record: InstanceRecord, node: NodeRecord, seen: Seen, facts: Facts) ->
     return record.with_node(node)
 
 
-def _wanted(record: InstanceRecord, plan: InstancePlan) -> InstanceRecord:
-    """Where Ray's autoscaler decides, each group has a number from its beginning on, and none above its maximum."""
-    decides = scaled(plan, record)
-    numbers = {group.name: wanted(plan, record, group) for group in plan.workers} if decides else {}
+def _wanted(record: InstanceRecord, facts: Facts) -> InstanceRecord:
+    """Where Ray's autoscaler decides, each group has a number from its beginning on, and none above its maximum.
+
+    It may have asked already for others in the place of nodes that are gone and still counted here.
+    """
+    plan, numbers = facts.plan, dict[str, int]()
+    for group in plan.workers if scaled(plan, record) else ():
+        gone = sum(
+            bool(node.launched_at) and not facts.see(node).alive for node in places(record, "worker", group.name)
+        )
+        known = record.wanted.get(group.name, wanted(plan, record, group))
+        numbers[group.name] = min(known, most(plan, group) + gone)
     return record if numbers == record.wanted else dataclasses.replace(record, wanted=numbers)
 
 

@@ -218,7 +218,8 @@ class Pool:
         kept = [environments.find(line.release) for line, stock in self._stocks.items() if not stock.off]
         self._world.zygotes.keep([environment for environment in kept if environment is not None])
         for name, entry in list(self._entries.items()):
-            await self._look(name, entry)
+            if self._entries.get(name) is entry:  # it may have been taken while another one was probed
+                await self._look(name, entry)
         self._trim()
         return self._refill()
 
@@ -238,7 +239,7 @@ class Pool:
         elif supervisor.record.up_at and not entry.ready:
             if stock.works is None:
                 problem = await self._probe(supervisor)
-                if name not in self._entries:
+                if self._entries.get(name) is not entry:
                     return
                 stock.works = not problem
                 if problem:

@@ -14,8 +14,8 @@ import structlog
 
 from heliostat.domain.engine import Demand, Incident, InstancePlan, Want
 
-from .autoscaling.base import ScalerNode
-from .counts import places, scaled, wanted
+from .autoscaling.base import ScalerNode, TooMany
+from .counts import most, places, scaled, wanted
 from .endings import less_wanted
 from .losses import calm, pause
 from .plans import group_key
@@ -70,18 +70,24 @@ class Scaler:
         return [
             ScalerNode(node.node, node.kind, node.group, node.request, running=bool(node.launched_at))
             for node in record.nodes
-            if not node.leaving and (not node.launched_at or self._alive(node))
+            if not node.leaving and self._there(node)
         ]
 
     def up(self, request: str, group: str, count: int) -> bool:
-        """Take on a request for more nodes; whether that changed anything. Raises KeyError for an unknown group."""
+        """Take on a request for more nodes; whether that changed anything.
+
+        Raises KeyError for an unknown group, and TooMany.
+        """
         record, plan = self._owner.record, self._owner.plan
         known = {row.name: row for row in plan.workers}[group]
         if not self._open() or count <= 0 or request in record.requests:
             return False
-        before = wanted(plan, record, known)
+        have = sum(self._there(node) for node in places(record, "worker", group))
+        if have + count > most(plan, known):
+            raise TooMany(f"group {group} has {_workers(have)} and may have {most(plan, known)}")
+        before = record.wanted.get(group, wanted(plan, record, known))
         more = self._add(group, count, request, self._not_before(group))
-        text = f"{_workers(count)} added to group {group}: {asked_for(self.demand, known.min_replicas, before)}"
+        text = f"{_workers(count)} added to group {group}: {asked_for(self.demand, known.min_replicas, have)}"
         incident = Incident(f"added/{request}", moment(self._world.now()), "WorkersAdded", text, warning=False)
         try:
             self._owner.save(
@@ -128,6 +134,10 @@ class Scaler:
     def _open(self) -> bool:
         record = self._owner.record
         return not record.failure and not self._owner.doomed and scaled(self._owner.plan, record)
+
+    def _there(self, node: NodeRecord) -> bool:
+        """It lives or waits for its turn. One that has died is gone for the autoscaler, though it still has its place."""
+        return not node.launched_at or self._alive(node)
 
     def _not_before(self, group: str) -> float:
         """The pause that a group needs whose nodes died one after the other, unless one of them lives calmly since."""

@@ -54,11 +54,11 @@ class Sizing:
     def due(self) -> bool:
         """Whether the instance has nodes of the pool that are not its own in every way yet."""
         record = self._owner.record
-        return not record.failure and (bool(record.surplus) or any(node.sizing for node in record.nodes))
+        return bool(record.surplus) or (not record.failure and any(node.sizing for node in record.nodes))
 
     async def run(self) -> None:
         """Give the nodes their resources; another time, when the instance is up by that, end those that are too many."""
-        if not any(node.sizing for node in self._owner.record.nodes):
+        if self._owner.record.failure or not any(node.sizing for node in self._owner.record.nodes):
             await self._end_surplus()
             return
         for node in self._owner.record.surplus:
@@ -89,10 +89,11 @@ class Sizing:
         for node in old:
             await asyncio.to_thread(self._nodes.remove, self._nodes.grave(node))
         record, now = self._owner.record, self._world.now()
+        dropped = (*record.nodes, *record.surplus)
         text = f"The cluster that was kept ready could not be used, so this one is started anew: {self.problem}"
         record = record.with_incident(Incident("warm-start-failed", moment(now), "WarmStartFailed", text))
         self._owner.save(dataclasses.replace(record, nodes=(), surplus=(), losses={}, started_at=0.0))
-        self._world.ports.release(port for node in old for port in node.ports.values())
+        self._world.ports.release(port for node in dropped for port in node.ports.values())
         self.problem = ""
 
     async def _resize(self, nodes: list[NodeRecord]) -> str:

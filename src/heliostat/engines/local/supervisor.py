@@ -240,7 +240,7 @@ class Supervisor:
         self._watch_processes()
         if not self._applied and not self._record.failure:
             return self._vitals.wait(self._facts)
-        if self._sizing.problem:
+        if self._sizing.problem and not self._record.failure:
             await self._sizing.start_over()
             return 0.0
         if self._sizing.due:

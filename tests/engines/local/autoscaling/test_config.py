@@ -128,3 +128,12 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
     write_config(layout, given)
     assert (folder / AUTOSCALING_FILE).is_symlink()
     assert json.loads((tmp_path / "elsewhere.json").read_text())["cluster_name"] == given.instance
+
+
+def test_a_secret_that_was_lost_with_the_power_is_made_anew(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "state")
+    layout.make()
+    given = scaling_plan()
+    layout.create(given.instance, {AUTOSCALING_SECRET_FILE: ""})
+    write_config(layout, given)
+    assert len(read_secret(layout, given.instance)) > 20

@@ -16,7 +16,7 @@ import pytest
 from heliostat.domain.engine import Demand, InstancePlan, Scaling, Want
 from heliostat.domain.errors import NotReady
 from heliostat.domain.ids import InstanceId
-from heliostat.engines.local.autoscaling.base import ScalerNode
+from heliostat.engines.local.autoscaling.base import ScalerNode, TooMany
 from heliostat.engines.local.autoscaling.config import read_secret, write_config
 from heliostat.engines.local.autoscaling.door import WATCH_SECONDS, Door, Served
 from heliostat.engines.local.layout import Layout
@@ -154,6 +154,12 @@ async def test_what_cannot_be_noted_is_not_taken_on(house: House, problem: Excep
     assert (status, str(problem) in text) == (503, True)
 
 
+async def test_more_than_a_group_may_have_is_refused(house: House) -> None:
+    house.target.problem = TooMany("group small has 3 workers and may have 3")
+    answer = await house.knock("create", {"request": "r", "group": "small", "count": 1})
+    assert answer == (409, "group small has 3 workers and may have 3")
+
+
 async def test_a_secret_is_good_for_its_own_instance_only(house: House) -> None:
     other = house.plans[1].instance
     theirs = read_secret(house.layout, other)
@@ -184,5 +190,29 @@ async def test_a_socket_that_something_removed_is_made_again(house: House) -> No
     house.clock.advance(WATCH_SECONDS)
     async with asyncio.timeout(5):
         while not house.layout.door.exists():
+            await asyncio.sleep(0.01)
+    assert (await house.knock("round", None))[0] == 200
+
+
+async def test_a_socket_that_could_not_be_made_at_first_is_made_later(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+
+    def refuse() -> None:
+        nonlocal tries
+        tries += 1
+        raise NotReady("the disk is full")
+
+    house.layout.door.unlink()
+    with monkeypatch.context() as full:
+        full.setattr(house.layout, "ensure_short_folder", refuse)
+        async with asyncio.timeout(5):
+            while tries < 2:
+                house.clock.advance(WATCH_SECONDS)
+                await asyncio.sleep(0.01)
+    async with asyncio.timeout(5):
+        while not house.layout.door.exists():
+            house.clock.advance(WATCH_SECONDS)
             await asyncio.sleep(0.01)
     assert (await house.knock("round", None))[0] == 200

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+from pydantic import ValidationError
+
 from heliostat.domain.engine import Demand, GroupPlan, Want
 from heliostat.engines.local.autoscaling.base import ScalerNode
+from heliostat.engines.local.autoscaling.door import REPORT
 from heliostat.engines.local.autoscaling.reports import Failure, NodeReport, Report, Row, demand, idle
 
 from ...conformance import GIB, plan
@@ -49,6 +53,27 @@ def test_a_request_for_resources_counts_for_what_it_lacks() -> None:
     assert seen(asked, FULL).pending == (Want({"CPU": 1.0}, 4, "request_resources"),)
     met = Report(requested=[Row({"CPU": 1.0}, 3)], nodes=nodes)
     assert seen(met, FULL) == Demand()
+
+
+def test_a_request_for_nothing_at_all_takes_no_time() -> None:
+    nodes = {"w0": NodeReport(0, {"CPU": 2.0})}
+    rows = [Row({}, 10**9), Row({"CPU": 0.0}, 10**9), Row({"CPU": 1e-300}, 10**9)]
+    assert seen(Report(requested=rows, nodes=nodes), FULL) == Demand()
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        '{"tasks": [{"resources": {}, "count": 1000000000000}]}',
+        '{"tasks": [{"resources": {"CPU": NaN}, "count": 1}]}',
+        '{"tasks": [{"resources": {"CPU": -1}, "count": 1}]}',
+        '{"nodes": {"n": {"idle": Infinity, "resources": {}}}}',
+        '{"failures": [{"group": "g", "count": 1, "at": 1, "reason": "' + "x" * 3000 + '"}]}',
+    ],
+)
+def test_what_cannot_be_is_no_report(report: str) -> None:
+    with pytest.raises(ValidationError):
+        REPORT.validate_json(report)
 
 
 def test_work_inside_a_placement_group_wants_no_node() -> None:

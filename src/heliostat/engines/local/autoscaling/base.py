@@ -23,6 +23,10 @@ class ScalerNode:
     """A process of it exists; False while it waits for its turn to start."""
 
 
+class TooMany(Exception):
+    """More nodes than the group may have; the message says how many that are."""
+
+
 class ScalerTarget(Protocol):
     """An instance in the hands of Ray's autoscaler. Called in the engine's event loop; nothing here waits."""
 
@@ -33,7 +37,7 @@ class ScalerTarget(Protocol):
     def scale_up(self, request: str, group: str, count: int) -> None:
         """Want ``count`` more nodes; idempotent by ``request`` and noted on disk before it returns.
 
-        Raises KeyError for a group that the plan does not have.
+        Raises KeyError for a group that the plan does not have, and TooMany.
         """
         ...
 

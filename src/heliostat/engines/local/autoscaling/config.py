@@ -132,9 +132,9 @@ def read_secret(layout: Layout, instance: InstanceId) -> str:
 
 
 def _make_secret(folder: Path) -> Path:
-    """Made once: the monitor of a running head has read it."""
+    """Made once, and once more where a machine that lost power has left it empty."""
     path = folder / AUTOSCALING_SECRET_FILE
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:
         coming = path.with_name(path.name + ".new")
         descriptor = os.open(coming, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:

@@ -34,7 +34,7 @@ from heliostat.domain.ids import InstanceId
 from ..clock import Clock
 from ..layout import Layout
 from . import reports
-from .base import ScalerNode, ScalerTarget
+from .base import ScalerNode, ScalerTarget, TooMany
 from .config import read_secret
 
 MOST_NODES = 10_000
@@ -126,8 +126,9 @@ class Door:
             except FileNotFoundError:
                 log.warning("autoscaling door was removed", path=str(self._layout.door))
                 try:
-                    if self._site is not None:
-                        await self._site.stop()
+                    site, self._site = self._site, None
+                    if site is not None:
+                        await site.stop()
                     await self._listen()
                 except (OSError, HeliostatError) as error:
                     log.warning("autoscaling door cannot be opened", cause=str(error))
@@ -176,6 +177,8 @@ class Door:
             served.target.scale_up(wanted.request, wanted.group, wanted.count)
         except KeyError:
             raise web.HTTPConflict(text=f"the cluster has no group {wanted.group!r} any more") from None
+        except TooMany as refusal:
+            raise web.HTTPConflict(text=str(refusal)) from None
         return {}
 
     def _terminate(self, served: Served, body: bytes) -> dict[str, object]:

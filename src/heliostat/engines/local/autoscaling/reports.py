@@ -10,6 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import Field
 
 from heliostat.domain.engine import Demand, InstancePlan, Want
 
@@ -28,31 +31,42 @@ _INSIDE = re.compile(r".+_group_(\d+_)?[0-9a-f]{36}")
 
 Shape = tuple[tuple[str, float], ...]
 
+MOST_OF_A_SHAPE = 1_000_000_000
+
+# What comes in was written by whoever runs code on the head, so everything has an end.
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Amounts = Annotated[Mapping[str, Annotated[Finite, Field(ge=0, le=1e18)]], Field(max_length=1000)]
+Count = Annotated[int, Field(ge=0, le=MOST_OF_A_SHAPE)]
+Words = Annotated[str, Field(max_length=2000)]
+
 
 @dataclass(frozen=True)
 class Row:
     """Requests of one shape."""
 
-    resources: Mapping[str, float]
-    count: int
+    resources: Amounts
+    count: Count
+
+
+Rows = Annotated[Sequence[Row], Field(max_length=1000)]
 
 
 @dataclass(frozen=True)
 class Failure:
     """Nodes that the autoscaler asked for in vain."""
 
-    group: str
-    count: int
-    reason: str
-    at: float
+    group: Words
+    count: Count
+    reason: Words
+    at: Finite
     """Unix seconds."""
 
 
 @dataclass(frozen=True)
 class NodeReport:
-    idle: float
+    idle: Finite
     """Seconds; 0 while it is busy."""
-    resources: Mapping[str, float]
+    resources: Amounts
     """All that it offers."""
 
 
@@ -60,13 +74,13 @@ class NodeReport:
 class Report:
     """As it comes in: :func:`heliostat_node.provider.report_of`."""
 
-    tasks: Sequence[Row] = ()
-    groups: Sequence[Row] = ()
-    requested: Sequence[Row] = ()
-    unplaceable_tasks: Sequence[Row] = ()
-    unplaceable_groups: Sequence[Row] = ()
-    failures: Sequence[Failure] = ()
-    nodes: Mapping[str, NodeReport] = field(default_factory=dict)
+    tasks: Rows = ()
+    groups: Rows = ()
+    requested: Rows = ()
+    unplaceable_tasks: Annotated[Sequence[Row], Field(max_length=10_000)] = ()
+    unplaceable_groups: Annotated[Sequence[Row], Field(max_length=10_000)] = ()
+    failures: Annotated[Sequence[Failure], Field(max_length=100)] = ()
+    nodes: Annotated[Mapping[str, NodeReport], Field(max_length=10_000)] = field(default_factory=dict)
     """By node id."""
 
 
@@ -123,13 +137,20 @@ def _unmet(rows: Iterable[Row], nodes: Iterable[Mapping[str, float]]) -> list[Ro
     unmet = []
     for row in sorted(rows, key=lambda row: -sum(row.resources.values())):
         left = row.count
-        while left and (place := next((node for node in free if _fits(row.resources, node)), None)) is not None:
+        for place in free:
+            taken = min(left, _times(row.resources, place))
             for name, amount in row.resources.items():
-                place[name] -= amount
-            left -= 1
+                place[name] = place.get(name, 0.0) - amount * taken
+            left -= taken
         if left:
             unmet.append(Row(row.resources, left))
     return unmet
+
+
+def _times(wanted: Mapping[str, float], free: Mapping[str, float]) -> int:
+    """How often a request fits into what is free; as often as anybody may ask for it where it wants nothing."""
+    fitting = (free.get(name, 0.0) / amount + 1e-9 for name, amount in wanted.items() if amount > 0)
+    return max(0, int(min((MOST_OF_A_SHAPE, *fitting))))
 
 
 def _shape(resources: Mapping[str, float]) -> Shape:
