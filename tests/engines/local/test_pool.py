@@ -20,6 +20,7 @@ from heliostat.engines.local import LocalSettings, pool, supervisor
 from heliostat.engines.local.autoscaling.config import read_secret
 from heliostat.engines.local.layout import Layout
 from heliostat.engines.local.records import InstanceRecord
+from heliostat.engines.local.zygotes import Zygotes
 
 from ..conformance import GIB, EngineConformance, Harness, plan, until
 from .kit import Healthy, Lab, kill, of_kind
@@ -251,6 +252,21 @@ async def test_a_release_whose_nodes_cannot_be_resized_has_no_pool_and_says_so(s
     await lab.words("no warm starts: Ray does not change the resources of live nodes: no such request")
     await eventually(lambda: lab.entries == [], "its entry is removed")
     assert (await up(lab, plan())).ray_token is None
+    await lab.close()
+
+
+async def test_one_answer_that_came_too_late_does_not_end_the_pool(
+    settings: LocalSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, late = Zygotes.resize, ["Ray did not answer within 30 seconds"]
+
+    async def resize(self: Zygotes, *arguments: Any) -> str:
+        return late.pop() if late else await real(self, *arguments)
+
+    monkeypatch.setattr(Zygotes, "resize", resize)
+    lab = WarmLab(dataclasses.replace(settings, warm={RELEASE.name: 1}, warm_group="small"), health=Healthy())
+    await lab.open()
+    await lab.ready()
     await lab.close()
 
 

@@ -31,6 +31,7 @@ from .pool import Pool
 from .ports import PortBook
 from .records import InstanceRecord
 from .settings import LocalSettings
+from .standing import Standing
 from .supervisor import Supervisor
 from .turns import Turns
 from .world import World
@@ -300,9 +301,10 @@ class LocalEngine:
         self._changed[instance] = None
         self._change.set()
 
-    def _everybody(self) -> list[Supervisor]:
-        """The supervisors of instances and of the warm pool's entries."""
-        return [*self._supervisors.values(), *([] if self._pool is None else self._pool.supervisors)]
+    def _everybody(self) -> list[Standing]:
+        """Instances and the warm pool's entries."""
+        supervisors = [*self._supervisors.values(), *([] if self._pool is None else self._pool.supervisors)]
+        return [supervisor.standing for supervisor in supervisors]
 
     def _pool_sizes(self) -> dict[warm.Line, int]:
         """Of the releases that there are; entries of others are removed."""
@@ -319,9 +321,9 @@ class LocalEngine:
         return sum(node.object_store_bytes for record in records if not record.failure for node in record.nodes)
 
     def _coming(self) -> int:
-        return sum(len(supervisor.coming()) for supervisor in self._everybody() if supervisor.head_alive)
+        return sum(len(one.coming()) for one in self._everybody() if one.head_alive)
 
     def _free_memory(self) -> int:
         """Without what nodes are about to take that were started without a turn."""
-        loose = sum(supervisor.loose_bytes() for supervisor in self._everybody())
+        loose = sum(one.loose_bytes() for one in self._everybody())
         return self._settings.free_memory() - loose

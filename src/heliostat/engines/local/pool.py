@@ -42,6 +42,8 @@ LOOK_SECONDS = 5.0
 FAILURE_SECONDS = 60.0
 """Pause after an entry that could not be started, doubled for each further one in a row."""
 FAILURE_LIMIT_SECONDS = 3600.0
+PROBE_TRIES = 3
+"""A machine under load may be too slow once; a Ray that cannot do it says so every time."""
 SCRATCH = "heliostat_probe"
 """A resource that nobody asks for."""
 
@@ -54,9 +56,10 @@ class _Stock:
 
     size: int
     works: bool | None = None
-    """Whether Ray changes the resources of live nodes; None = not asked yet."""
+    """Whether Ray changes the resources of live nodes; None = not known yet."""
     off: str = ""
     """Why there is no pool."""
+    refusals: int = 0
     failures: int = 0
     not_before: float = 0.0
 
@@ -241,12 +244,17 @@ class Pool:
                 problem = await self._probe(supervisor)
                 if self._entries.get(name) is not entry:
                     return
-                stock.works = not problem
                 if problem:
+                    stock.refusals += 1
+                    if stock.refusals < PROBE_TRIES:
+                        log.info("warm entry is probed again", entry=name, cause=problem)
+                        return
+                    stock.works = False
                     stock.off = f"Ray does not change the resources of live nodes: {problem}"
                     log.warning("no warm starts", release=supervisor.plan.release.display, cause=problem)
                     self._remove(name, supervisor, stock.off)
                     return
+                stock.works = True
             stock.failures = 0
             entry.ready = True
             log.info("warm entry ready", entry=name, release=supervisor.plan.release.display, adopted=entry.adopted)

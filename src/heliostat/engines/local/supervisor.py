@@ -18,24 +18,24 @@ from heliostat.domain.engine import Demand, Incident, InstancePlan, Observation
 from heliostat.domain.engine import Step as Phase
 from heliostat.domain.errors import HeliostatError
 
-from . import crowd
 from .autoscaling.base import ScalerNode
 from .autoscaling.config import write_config
-from .counts import awaited, scaled
+from .counts import scaled
+from .crowd import LOOK_SECONDS
 from .decisions import decide, trouble
 from .demolition import demolish
 from .errands import INTERNAL, RETRY_SECONDS, Errands
-from .facts import Facts, Seen
+from .facts import Facts
 from .logs import secrets
 from .nodes import Nodes
-from .notes import begin, end, noted, under_way
+from .notes import begin, end, noted
 from .observations import observation
 from .plans import for_scaler, merged, releases, unreachable
-from .records import InstanceRecord, NodeRecord, write_plan, write_record
+from .records import InstanceRecord, write_plan, write_record
 from .scaler import Scaler
 from .sizing import Sizing
+from .standing import Standing
 from .steps import Steps
-from .turns import Need, Turn
 from .vitals import Vitals
 from .world import World
 
@@ -60,9 +60,6 @@ class Supervisor:
         """What was applied last, as it was asked for."""
         self._told: InstancePlan | None = None
         """What Ray's autoscaler was told last, by this run of the server."""
-        self._turn: Turn | None = None
-        self._crowding = ""
-        """Why workers of an instance that is up are not started yet."""
         self._environments: dict[str, Path] = {}
         self._environment_failure = ""
         self._details: dict[Phase, str] = {}
@@ -75,6 +72,7 @@ class Supervisor:
         self._errands = Errands(record.instance, world.clock, self._wake.set, self._report)
         self._vitals = Vitals(world, record.instance, self._errands)
         self._task: asyncio.Task[None] | None = None
+        self.standing = Standing(world, self)
         self._steps = Steps(world, self._nodes, self)
         self._sizing = Sizing(world, self._nodes, self)
         self._scaler = Scaler(world, self, lambda node: self._nodes.look(node).alive, self._steps.more_workers)
@@ -87,6 +85,11 @@ class Supervisor:
     @property
     def plan(self) -> InstancePlan:
         return self._plan
+
+    @property
+    def facts(self) -> Facts:
+        """What was seen last."""
+        return self._facts
 
     @property
     def environments(self) -> dict[str, Path]:
@@ -108,7 +111,7 @@ class Supervisor:
         try:
             self.tell_scaler()
             self._note_orphans()
-            self._stand_in_line_again()
+            self.standing.stand_in_line_again()
             if self._record.started_at and not self._record.up_at:
                 self.save(dataclasses.replace(self._record, started_at=self._world.now()))
         except OSError as error:  # a full disk must not keep the server from starting
@@ -156,7 +159,7 @@ class Supervisor:
             self._trouble = str(error)
         wrong = (
             trouble(self._facts),
-            self._crowding,
+            self.standing.crowding,
             self._vitals.trouble,
             self._trouble,
             *self._errands.trouble,
@@ -212,9 +215,7 @@ class Supervisor:
             for task in (living, doomed, *self._errands.tasks):
                 task.cancel()
             await asyncio.gather(living, doomed, *self._errands.tasks, return_exceptions=True)
-            self._give_turn_back()
-            self._world.turns.forget(self._record.created_at)
-            self._world.crowd.leave(self._record.instance)
+            self.standing.leave()
         self._report()
         await self._demolish()
         self._world.changed(self._record.instance)
@@ -249,13 +250,10 @@ class Supervisor:
         self._trouble = ""
         if decision.steps:
             self._report()
-        admitted = crowd.admitted(decision.steps, self._record, self._room())
-        self._world.crowd.note(self._record.instance, admitted)
-        self._crowding = crowd.words(admitted.waiting, self._world.turns.spare)
-        await self._steps.perform(admitted.steps)
+        await self._steps.perform(self.standing.admit(decision.steps))
         if self._record.up_at or self._record.failure:
-            self._give_turn_back()
-        again = crowd.LOOK_SECONDS if self._crowding and not self.coming() else decision.again
+            self.standing.give_turn_back()
+        again = LOOK_SECONDS if self.standing.crowding and not self.standing.coming() else decision.again
         waits = [wait for wait in (again, self._vitals.wait(self._facts)) if wait is not None]
         return min(waits, default=None)
 
@@ -281,7 +279,7 @@ class Supervisor:
             seen={node.node: self._nodes.look(node) for node in launched},
             environment_ready=self._environments_ready(),
             environment_failure=self._environment_failure,
-            turn=self._turn is not None,
+            turn=self.standing.has_turn,
             now=self._world.now(),
             idle=self._scaler.idle,
             unreachable=unreachable(self._plan, self._asked) if self._plan.renew else "",
@@ -339,12 +337,12 @@ class Supervisor:
 
     def prepare(self) -> None:
         """Have the environments of all groups built, once at a time. That takes minutes: others start meanwhile."""
-        self._give_turn_back()
+        self.standing.give_turn_back()
         self._errands.run("environment", self._prepare)
 
     def await_turn(self) -> None:
         """Stand in the queue of starts, once at a time."""
-        self._errands.run("turn", self._take_turn)
+        self._errands.run("turn", self.standing.take_turn)
 
     async def _prepare(self) -> None:
         environments = self._world.environments
@@ -366,61 +364,14 @@ class Supervisor:
         if wanted == releases(self._plan):  # else they are looked for again
             self._environments = found
 
+    def tell(self, phase: Phase, detail: str) -> None:
+        """Say how far a step that is under way has come."""
+        self._details[phase] = detail
+        self._report()
+
     def _detail(self, text: str) -> None:
         self._details[Phase.ENVIRONMENT] = text
         now = self._world.now()
         if now - self._told_detail >= DETAIL_SECONDS:
             self._told_detail = now
             self._report()
-
-    # --- the crowd -----------------------------------------------------------------------------------------------------
-
-    @property
-    def head_alive(self) -> bool:
-        return any(node.kind == "head" and self._seen(node).registered for node in self._record.nodes)
-
-    def coming(self) -> list[NodeRecord]:
-        """Workers that were launched a moment ago and are not alive yet."""
-        return crowd.coming(self._record, self._facts.seen, self._world.now())
-
-    def needs(self) -> Need:
-        """What the start will still take."""
-        nodes = awaited(self._plan, self._record)
-        return crowd.need([node for node in nodes if not self._seen(node).registered])
-
-    def loose_bytes(self) -> int:
-        """What nodes are about to take that come up without a turn."""
-        return 0 if self._turn is not None else crowd.need(self.coming()).memory_bytes
-
-    def _seen(self, node: NodeRecord) -> Seen:
-        return self._facts.see(node)
-
-    def _room(self) -> crowd.Room:
-        others = self._world.coming() - (len(self.coming()) if self.head_alive else 0)
-        free = self._world.settings.concurrent_workers - others - len(self.coming())
-        slots = self._world.crowd.share(self._record.instance, free)
-        return crowd.Room(slots, None if self._turn is not None else self._world.turns.spare)
-
-    def _stand_in_line_again(self) -> None:
-        """After the server was started again, before anybody asks for a turn."""
-        record = self._record
-        if record.failure or record.up_at:
-            return
-        if record.started_at:
-            self._turn = self._world.turns.take(self.needs)
-        elif not under_way(record, Phase.ENVIRONMENT):
-            self._world.turns.expect(record.created_at)
-
-    async def _take_turn(self) -> None:
-        self._turn = await self._world.turns.acquire(self._record.created_at, self.needs, tell=self._tell_waiting)
-        self.save(end(self._record, Phase.QUEUED, self._world.now()))
-
-    def _tell_waiting(self, reason: str) -> None:
-        self.save(begin(self._record, Phase.QUEUED, self._world.now()))
-        self._details[Phase.QUEUED] = reason
-        self._report()
-
-    def _give_turn_back(self) -> None:
-        if self._turn is not None:
-            self._turn.release()
-            self._turn = None

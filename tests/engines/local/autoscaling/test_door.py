@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import structlog
 
 from heliostat.domain.engine import Demand, InstancePlan, Scaling, Want
 from heliostat.domain.errors import NotReady
@@ -152,6 +153,14 @@ async def test_what_cannot_be_noted_is_not_taken_on(house: House, problem: Excep
     house.target.problem = problem
     status, text = await house.knock("create", {"request": "r", "group": "small", "count": 1})
     assert (status, str(problem) in text) == (503, True)
+
+
+async def test_what_goes_wrong_every_second_is_logged_once(house: House) -> None:
+    house.target.problem = NotReady("no port is free")
+    with structlog.testing.capture_logs() as logs:
+        for number in range(3):
+            await house.knock("create", {"request": f"r{number}", "group": "small", "count": 1})
+    assert [line["cause"] for line in logs] == ["no port is free"]
 
 
 async def test_more_than_a_group_may_have_is_refused(house: House) -> None:

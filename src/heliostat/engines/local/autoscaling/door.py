@@ -88,6 +88,8 @@ class Door:
         self._watch: asyncio.Task[None] | None = None
         self._last: WeakKeyDictionary[ScalerTarget, list[ScalerNode]] = WeakKeyDictionary()
         """What each autoscaler was told in its last round, which is what its report is about."""
+        self._causes: WeakKeyDictionary[ScalerTarget, str] = WeakKeyDictionary()
+        """What was logged of each last: an autoscaler asks again every second."""
 
     async def open(self) -> None:
         """Begin to answer. Raises OSError when the socket cannot be had."""
@@ -152,17 +154,26 @@ class Door:
             except ValidationError as error:
                 return web.Response(status=400, text=_sentence(error))
             except (HeliostatError, OSError) as error:
-                log.warning("autoscaler cannot be answered", instance=instance, cause=str(error))
+                if self._is_news(served, f"{type(error).__name__}: {error}"):
+                    log.warning("autoscaler cannot be answered", instance=instance, cause=str(error))
                 return web.Response(status=503, text=str(error))
 
         return handle
+
+    def _is_news(self, served: Served, cause: str) -> bool:
+        before = self._causes.get(served.target)
+        self._causes[served.target] = cause
+        return cause != before
 
     def _round(self, served: Served, body: bytes) -> dict[str, object]:
         nodes = served.target.scaler_nodes()
         try:
             report = REPORT.validate_json(body)
         except ValidationError as error:  # of no use, but no reason to keep Ray from scaling
-            log.warning("autoscaler's report is not understood", instance=served.plan.instance, cause=_sentence(error))
+            if self._is_news(served, _sentence(error)):
+                log.warning(
+                    "autoscaler's report is not understood", instance=served.plan.instance, cause=_sentence(error)
+                )
             report = None
         if report is not None:
             now = self._clock.now().timestamp()
