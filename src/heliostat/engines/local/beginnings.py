@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from heliostat.domain.engine import InstancePlan
 from heliostat.domain.engine import Step as Phase
 
+from . import owner
 from .actions import Add, Renew, Start, Vouch
 from .limits import grant_stores, wanted_stores
 from .losses import node_key
@@ -22,19 +22,11 @@ from .renewal import OUTDATED
 from .world import World
 
 
-class Owner(Protocol):
+class Owner(owner.Owner, Protocol):
     """The supervisor, as it is needed here."""
 
     @property
-    def record(self) -> InstanceRecord: ...
-
-    @property
-    def plan(self) -> InstancePlan: ...
-
-    @property
     def environments(self) -> Mapping[str, Path]: ...
-
-    def save(self, record: InstanceRecord) -> None: ...
 
 
 class Beginnings:

@@ -11,8 +11,9 @@ from typing import Protocol
 
 import structlog
 
-from heliostat.domain.engine import Incident, InstancePlan
+from heliostat.domain.engine import Incident
 
+from . import owner
 from .actions import Bury, Drain, EndProcess, Fail, Leave, RenewHead, Replace, Retire, Revive
 from .losses import calm, losses_with, node_key
 from .nodes import Nodes
@@ -27,19 +28,11 @@ IDLE = re.compile(r"idle for ([\d.]+) sec")
 log = structlog.get_logger(__name__)
 
 
-class Owner(Protocol):
+class Owner(owner.Owner, Protocol):
     """The supervisor, as it is needed here."""
 
     @property
-    def record(self) -> InstanceRecord: ...
-
-    @property
-    def plan(self) -> InstancePlan: ...
-
-    @property
     def idle(self) -> Mapping[str, float]: ...
-
-    def save(self, record: InstanceRecord) -> None: ...
 
 
 class Endings:
@@ -62,7 +55,7 @@ class Endings:
             since = now if node.alive_at else 0.0
             record = record.with_node(dataclasses.replace(node, leaving=step.why, draining_since=since))
         minutes = self._world.settings.drain_deadline.total_seconds() / 60
-        text = f"{_workers(len(step.nodes))} of group {step.group} removed: {step.why}."
+        text = f"{workers_in_words(len(step.nodes))} of group {step.group} removed: {step.why}."
         text += f" What they run may finish within {minutes:.3g} minutes." if drained else ""
         incident = Incident(f"removed/{step.nodes[0]}", moment(now), "WorkersRemoved", text, warning=False)
         self._owner.save(record.with_incident(incident))
@@ -256,5 +249,5 @@ def _again(node: NodeRecord) -> NodeRecord:
     )
 
 
-def _workers(count: int) -> str:
+def workers_in_words(count: int) -> str:
     return f"{count} worker" if count == 1 else f"{count} workers"

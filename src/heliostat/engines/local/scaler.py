@@ -12,11 +12,12 @@ from typing import Protocol
 
 import structlog
 
-from heliostat.domain.engine import Demand, Incident, InstancePlan, Want
+from heliostat.domain.engine import Demand, Incident, Want
 
+from . import owner
 from .autoscaling.base import ScalerNode, TooMany
 from .counts import most, places, scaled, wanted
-from .endings import less_wanted
+from .endings import less_wanted, workers_in_words
 from .losses import calm, pause
 from .plans import group_key
 from .records import MAX_REQUESTS, InstanceRecord, NodeRecord, moment
@@ -28,19 +29,11 @@ GIB = 1 << 30
 log = structlog.get_logger(__name__)
 
 
-class Owner(Protocol):
+class Owner(owner.Owner, Protocol):
     """The supervisor, as its autoscaler's side needs it."""
 
     @property
-    def record(self) -> InstanceRecord: ...
-
-    @property
-    def plan(self) -> InstancePlan: ...
-
-    @property
     def doomed(self) -> bool: ...
-
-    def save(self, record: InstanceRecord) -> None: ...
 
 
 class Scaler:
@@ -84,10 +77,10 @@ class Scaler:
             return False
         have = sum(self._there(node) for node in places(record, "worker", group))
         if have + count > most(plan, known):
-            raise TooMany(f"group {group} has {_workers(have)} and may have {most(plan, known)}")
+            raise TooMany(f"group {group} has {workers_in_words(have)} and may have {most(plan, known)}")
         before = record.wanted.get(group, wanted(plan, record, known))
         more = self._add(group, count, request, self._not_before(group))
-        text = f"{_workers(count)} added to group {group}: {asked_for(self.demand, known.min_replicas, have)}"
+        text = f"{workers_in_words(count)} added to group {group}: {asked_for(self.demand, known.min_replicas, have)}"
         incident = Incident(f"added/{request}", moment(self._world.now()), "WorkersAdded", text, warning=False)
         try:
             self._owner.save(
@@ -115,7 +108,7 @@ class Scaler:
         for group in dict.fromkeys(node.group for node in going):
             gone = [node.node for node in going if node.group == group]
             text = (
-                f"{_workers(len(gone))} of group {group} removed by Ray's autoscaler, "
+                f"{workers_in_words(len(gone))} of group {group} removed by Ray's autoscaler, "
                 f"down to {record.wanted.get(group, 0)}: {', '.join(gone)}"
             )
             record = record.with_incident(
@@ -166,7 +159,3 @@ def _visible(want: Want) -> Mapping[str, float]:
 
 def _amount(name: str, amount: float) -> str:
     return f"{amount / GIB:.3g} GiB memory" if name == "memory" else f"{amount:.6g} {name}"
-
-
-def _workers(count: int) -> str:
-    return f"{count} worker" if count == 1 else f"{count} workers"

@@ -11,34 +11,22 @@ import dataclasses
 import shutil
 import signal
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
-from heliostat.domain.engine import Incident, InstancePlan
+from heliostat.domain.engine import Incident
 
 from .node_specs import GCS_FOLDER, group_of
 from .nodes import Nodes
 from .observations import HOST
-from .records import TOKEN_FILE, InstanceRecord, NodeRecord, moment
+from .owner import Owner
+from .records import TOKEN_FILE, NodeRecord, moment
 from .warm import amounts
 from .world import World
 
 RESULT_FILE = "sized.json"
 
 log = structlog.get_logger(__name__)
-
-
-class Owner(Protocol):
-    """The supervisor, as it is needed here."""
-
-    @property
-    def record(self) -> InstanceRecord: ...
-
-    @property
-    def plan(self) -> InstancePlan: ...
-
-    def save(self, record: InstanceRecord) -> None: ...
 
 
 class Sizing:

@@ -4,32 +4,23 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from heliostat.domain.engine import InstancePlan
 from heliostat.domain.engine import Step as Phase
 
-from . import crowd
+from . import crowd, owner
 from .actions import Step
 from .counts import awaited
 from .facts import Facts
 from .notes import begin, end, under_way
-from .records import InstanceRecord, NodeRecord
+from .records import NodeRecord
 from .turns import Need, Turn
 from .world import World
 
 
-class Owner(Protocol):
+class Owner(owner.Owner, Protocol):
     """The supervisor, as it is needed here."""
 
     @property
-    def record(self) -> InstanceRecord: ...
-
-    @property
-    def plan(self) -> InstancePlan: ...
-
-    @property
     def facts(self) -> Facts: ...
-
-    def save(self, record: InstanceRecord) -> None: ...
 
     def tell(self, phase: Phase, detail: str) -> None: ...
 

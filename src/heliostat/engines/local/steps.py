@@ -12,8 +12,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from heliostat.domain.engine import InstancePlan
-
+from . import owner
 from .actions import (
     Add,
     AwaitTurn,
@@ -39,22 +38,14 @@ from .records import InstanceRecord
 from .world import World
 
 
-class Owner(Protocol):
+class Owner(owner.Owner, Protocol):
     """The supervisor, as the steps need it."""
-
-    @property
-    def record(self) -> InstanceRecord: ...
-
-    @property
-    def plan(self) -> InstancePlan: ...
 
     @property
     def environments(self) -> Mapping[str, Path]: ...
 
     @property
     def idle(self) -> Mapping[str, float]: ...
-
-    def save(self, record: InstanceRecord) -> None: ...
 
     def prepare(self) -> None: ...
 
