@@ -1,12 +1,21 @@
-"""What all tests share: real Ray environments, built once."""
+"""What all tests share: real Ray environments, built once, and plain logs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+import structlog
 
 from .environments import Ready, ready
+
+# As the server does it: structlog's own way to print a traceback, with all local variables in colour, takes up to a second.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture(scope="session")

@@ -65,7 +65,8 @@ def world() -> World:
 @pytest.fixture
 def server(tmp_path: Path, world: World, request: pytest.FixtureRequest) -> Iterator[HarnessServer]:
     """A real server whose credentials the command line finds by itself. What it logs is no command's output."""
+    before = structlog.get_config()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
-    request.addfinalizer(structlog.reset_defaults)
+    request.addfinalizer(lambda: structlog.configure(**before))
     with threaded(tmp_path / "home", world=world) as up:
         yield up
