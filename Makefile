@@ -42,7 +42,7 @@ check: $(TEST_STAMP) ## formatting, lint, types, layers
 	$(BIN)/lint-imports
 
 test: $(TEST_STAMP) ## the whole suite: real Ray, real databases, the real SDKs, a real browser
-	$(PYTEST)
+	@failed=0; $(PYTEST) -m "not slow" -n 2 || failed=1; $(PYTEST) -m slow || failed=1; exit $$failed
 
 test-fast: $(TEST_STAMP) ## what takes under two minutes
 	$(PYTEST) -m "not slow" -n 4
