@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI
+from starlette.routing import BaseRoute
 
 from heliostat.api import create_app
 from heliostat.control.clock import SystemClock
@@ -164,7 +165,7 @@ async def house(
         made = await services.identity.first_start("ada")
         assert made is not None
         running = asyncio.create_task(loop.run())
-        built = House(create_app(services, "1.2.3"), services, world, made.workspace, made.token.reveal(), store, tools)
+        built = House(_app(services), services, world, made.workspace, made.token.reveal(), store, tools)
         try:
             yield built
         finally:
@@ -172,6 +173,18 @@ async def house(
             await asyncio.gather(running, return_exceptions=True)
             for client in built._clients:
                 await client.aclose()
+
+
+def _app(services: Services) -> FastAPI:
+    """An app with the routes of the first one: FastAPI works them out at their first use, which takes longest."""
+    app = create_app(services, "1.2.3")
+    if not _routes:
+        _routes.extend(app.router.routes)
+    app.router.routes[:] = _routes
+    return app
+
+
+_routes: list[BaseRoute] = []
 
 
 async def _empty() -> Path:
