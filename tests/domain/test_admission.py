@@ -301,7 +301,8 @@ def _model(
         for name in short:
             if not places[name].backfill or waited >= PATIENCE:
                 closed.add(name)
-            elif not closed & {name, ROOT}:
+        for name in short:
+            if not closed & {name, ROOT}:
                 again.append(PATIENCE - waited)
     return made, min(again, default=None)
 

@@ -188,11 +188,9 @@ def admit(
             if request.whole and short:
                 known[shape] = short
         waited = now - request.asked_at
-        for name in short:
-            if not queues[name].backfill or waited >= patience:
-                closed.add(name)
-            else:
-                turns.append(patience - waited)
+        closed |= {name for name in short if not queues[name].backfill or waited >= patience}
+        if short - closed and ROOT not in closed:
+            turns.append(patience - waited)
     return Outcome(tuple(grants), min(turns, default=None))
 
 
