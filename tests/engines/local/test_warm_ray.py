@@ -116,7 +116,7 @@ async def test_the_story_of_a_cluster_from_the_pool(ray_environments: Ready, tmp
         await lab.engine.close()
         await lab.open(warm={})  # a server without a pool removes what is kept ready
         async with asyncio.timeout(30):
-            while Layout(settings.state).entries():
+            while list((settings.state / "w").iterdir()):
                 await asyncio.sleep(0.05)
         await lab.close()
     assert list((settings.state / "w").iterdir()) == []
