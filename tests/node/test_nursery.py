@@ -24,6 +24,12 @@ def trampolines(instance: Instance, spec: NodeSpec, name: str) -> list[int]:
     return [pid for pid in pids if "trampoline.py" in " ".join(command(pid).split()[:4]) and name in command(pid)]
 
 
+def trampoline_of(instance: Instance, spec: NodeSpec, name: str) -> int:
+    """The one trampoline of a node for a script, which may have to be started first."""
+    (pid,) = until(lambda: trampolines(instance, spec, name), f"a trampoline for {name}", 10)
+    return pid
+
+
 def grandchildren(instance: Instance, spec: NodeSpec) -> set[int]:
     """What the node's nursery has forked."""
     shim = instance.status(spec).pid
@@ -51,7 +57,7 @@ def test_a_helper_dies_with_its_trampoline_and_is_restarted(node: Instance) -> N
     head = node.specs[0]
     before = grandchildren(node, head)
     assert len(before) >= 3
-    (trampoline,) = trampolines(node, head, "log_monitor.py")
+    trampoline = trampoline_of(node, head, "log_monitor.py")
     os.kill(trampoline, signal.SIGKILL)
     until(lambda: node.status(head).restarts.get("log_monitor"), "restart", 10)
     until(lambda: len(trampolines(node, head, "log_monitor.py")) == 1, "the new trampoline", 10)
@@ -63,8 +69,8 @@ def test_a_helper_dies_with_its_trampoline_and_is_restarted(node: Instance) -> N
 @pytest.mark.slow
 def test_a_trampoline_passes_signals_on_and_ends_with_its_helper(node: Instance) -> None:
     head = node.specs[0]
+    trampoline = trampoline_of(node, head, "log_monitor.py")
     before = grandchildren(node, head)
-    (trampoline,) = trampolines(node, head, "log_monitor.py")
     os.kill(trampoline, signal.SIGTERM)
     until(lambda: start_ticks(trampoline) is None, "the end of the trampoline", 10)
     until(lambda: len(before - grandchildren(node, head)) == 1, "the end of the helper", 10)
@@ -74,7 +80,7 @@ def test_a_trampoline_passes_signals_on_and_ends_with_its_helper(node: Instance)
 @pytest.mark.slow
 def test_when_an_agent_dies_the_node_ends(node: Instance) -> None:
     worker = node.specs[1]
-    (trampoline,) = trampolines(node, worker, "runtime_env/agent/main.py")
+    trampoline = trampoline_of(node, worker, "runtime_env/agent/main.py")
     os.kill(trampoline, signal.SIGKILL)
     assert "raylet" in node.wait_exited(worker).exit_reason
     assert node.pids(worker) == set()
