@@ -1,4 +1,4 @@
-"""All figures of docs/performance.md, one after the other; about eight minutes on two cores."""
+"""All figures of docs/performance.md, one after the other; about fifteen minutes on two cores."""
 
 from __future__ import annotations
 
