@@ -11,7 +11,7 @@ import pytest
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
-from heliostat.domain.admission import PATIENCE, QueueState, Request, admit, impossible, shortages
+from heliostat.domain.admission import PATIENCE, QueueState, Request, admit, impossible_nodes, shortages
 from heliostat.domain.ids import ClusterId, InstanceId
 from heliostat.domain.quota import HEAD, ROOT, Charge, Claim, Limit, Phase, charge, groups, milli
 from heliostat.domain.spec import NodeShape
@@ -140,7 +140,7 @@ def test_what_waits_for_the_root_holds_up_every_queue_in_the_end() -> None:
 def test_what_can_never_be_had_holds_up_nobody() -> None:
     places = queues(root(4, held=2, backfill=False), QueueState("sure", minimum=Charge(1)))
     never, small = start("never", cpu=4), start("small", minute=1)
-    assert [short.of for short in impossible(places, never)] == ["0.004"]
+    assert [short.of for short in impossible_nodes(places, never.nodes)] == ["0.004"]
     assert admitted(places, never, small, minute=60) == {"small": 1}
     gone = start("gone", queue="gone")
     assert admitted(places, gone, small, minute=60) == {"small": 1}

@@ -194,17 +194,10 @@ def admit(
     return Outcome(tuple(grants), min(turns, default=None))
 
 
-def impossible(queues: Mapping[str, QueueState], request: Request) -> tuple[Shortage, ...]:
-    """Why a start could not be had even if nobody else had anything; empty when it could. Growth always may wait."""
-    if not request.whole:
-        return ()
-    return impossible_nodes(queues, ((claim.queue, claim.node, claim.wanted) for claim in request.claims))
-
-
 def impossible_nodes(
     queues: Mapping[str, QueueState], nodes: Iterable[tuple[str, Charge, int]]
 ) -> tuple[Shortage, ...]:
-    """The same for nodes by queue, charge of one, and number."""
+    """Why nodes (queue, charge of one, number) could not be had together even if nobody else had anything."""
     return _short(Room.empty(queues), tuple(row for row in nodes if row[0] in queues))
 
 

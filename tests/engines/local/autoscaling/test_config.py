@@ -81,8 +81,8 @@ def test_a_minimum_above_everything_is_possible() -> None:
     assert greatest(dataclasses.replace(SMALL, min_replicas=3, max_replicas=None)) == 3
 
 
-def test_the_file_follows_the_plan_and_the_secret_stays(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
+def test_the_file_follows_the_plan_and_the_secret_stays(tmp_path: Path, short_folder: Path) -> None:
+    layout = Layout(tmp_path, short_folder)
     layout.make()
     given = scaling_plan(SMALL)
     folder = layout.create(given.instance, {})
@@ -110,8 +110,8 @@ def scaling_plan_of(given: InstancePlan, **changes: int) -> InstancePlan:
     return dataclasses.replace(given, workers=(dataclasses.replace(SMALL, **changes),))  # type: ignore[arg-type]
 
 
-def test_without_autoscaling_nothing_is_written(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
+def test_without_autoscaling_nothing_is_written(tmp_path: Path, short_folder: Path) -> None:
+    layout = Layout(tmp_path, short_folder)
     layout.make()
     given = scaling_plan(SMALL, scaling=None)
     folder = layout.create(given.instance, {})
@@ -119,8 +119,8 @@ def test_without_autoscaling_nothing_is_written(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["nodes"]
 
 
-def test_a_link_is_followed(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
+def test_a_link_is_followed(tmp_path: Path, short_folder: Path) -> None:
+    layout = Layout(tmp_path, short_folder)
     layout.make()
     given = scaling_plan(SMALL)
     folder = layout.create(given.instance, {})
@@ -130,8 +130,8 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "elsewhere.json").read_text())["cluster_name"] == given.instance
 
 
-def test_a_secret_that_was_lost_with_the_power_is_made_anew(tmp_path: Path) -> None:
-    layout = Layout(tmp_path / "state")
+def test_a_secret_that_was_lost_with_the_power_is_made_anew(tmp_path: Path, short_folder: Path) -> None:
+    layout = Layout(tmp_path / "state", short_folder)
     layout.make()
     given = scaling_plan()
     layout.create(given.instance, {AUTOSCALING_SECRET_FILE: ""})

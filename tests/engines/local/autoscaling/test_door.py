@@ -93,8 +93,8 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    layout = Layout(tmp_path / "state")
+async def house(tmp_path: Path, short_folder: Path) -> AsyncIterator[House]:
+    layout = Layout(tmp_path / "state", short_folder)
     layout.make()
     plans = tuple(dataclasses.replace(plan(), scaling=Scaling()) for _ in range(2))
     for each in plans:
