@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -102,11 +101,7 @@ class Server(Killable):
             for client in self._clients:
                 client.close()
             if self.process is not None:
-                self.process.terminate()  # a server that ends in order takes its folder in /tmp along
-                try:
-                    self.process.wait(20)
-                except subprocess.TimeoutExpired:
-                    self.kill()
+                self.end()
             if self._nursery is not None:
                 self._nursery.close()
             while left := processes_of(self.home):  # only after a failure
