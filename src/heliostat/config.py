@@ -166,6 +166,7 @@ class RetentionFile(_Strict):
     log_days: int = Field(default=30, ge=0)
     job_days: int = Field(default=90, ge=0)
     event_days: int = Field(default=90, ge=0)
+    operation_days: int = Field(default=30, ge=1)
     package_days: int = Field(default=30, ge=0)
     usage_days: int = Field(default=400, ge=0)
 

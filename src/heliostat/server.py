@@ -183,7 +183,7 @@ def work_settings(settings: Settings, file: ConfigFile) -> WorkSettings:
         fetch=FetchPolicy(allowed_folders=jobs.code_folders, options=file.storage.options),
         retention=RetentionSettings(
             jobs=_days(keep.job_days), logs=_days(keep.log_days), packages=_days(keep.package_days),
-            events=_days(keep.event_days), usage=_days(keep.usage_days),
+            events=_days(keep.event_days), usage=_days(keep.usage_days), operations=_days(keep.operation_days),
         ),
     )  # fmt: skip
 

@@ -139,7 +139,7 @@ class House:
 
         await self.store.write(work)
         if not quietly:
-            self.tools.growth.tell(owner)
+            self.tools.news.tell(owner)
 
     async def caller(self) -> Caller:
         return Caller(await self.services.identity.by_token(self.token))

@@ -20,7 +20,7 @@ from heliostat.domain.records import Cluster, Instance
 from heliostat.domain.releases import Catalogue
 from heliostat.engines.base import Engine
 from heliostat.engines.simulated import SimulatedEngine, World
-from heliostat.services import Growth
+from heliostat.services import News
 from heliostat.storage import Storage
 from heliostat.storage.folder import FolderStorage
 from heliostat.store import Store, StoreSettings
@@ -98,7 +98,7 @@ class House:
     cluster: Cluster
     instance: Instance
     clock: ManualClock = field(default_factory=ManualClock)
-    growth: Growth = field(default_factory=Growth)
+    news: News = field(default_factory=News)
 
     @property
     def head(self) -> NodeId:
@@ -110,9 +110,7 @@ class House:
     def keeper(
         self, settings: LogSettings = QUICK, *, engine: Engine | None = None, storage: Storage | None = None
     ) -> LogKeeper:
-        return LogKeeper(
-            self.store, engine or self.engine(), storage or self.storage, self.growth, self.clock, settings
-        )
+        return LogKeeper(self.store, engine or self.engine(), storage or self.storage, self.news, self.clock, settings)
 
     async def job(self, runtime_env: Mapping[str, Any] = PRIVATE_ENV, *, cluster: ClusterId | None = None) -> Job:
         """A job that runs, in its first attempt."""

@@ -21,7 +21,7 @@ from heliostat.domain.jobs import Code, Job, Prepared
 from heliostat.domain.states import State, Wanted
 from heliostat.engines.simulated import SimulatedEngine
 from heliostat.ray_api.simulated import SimulatedRay
-from heliostat.services import Growth
+from heliostat.services import News
 from heliostat.storage.fetch import CodeUnavailable, FetchPolicy
 from heliostat.storage.folder import FolderStorage
 from heliostat.store import Store, StoreSettings
@@ -64,7 +64,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     await make_workspaces(store)
     clock, storage, engine = ManualClock(), FolderStorage(tmp_path / "storage"), SimulatedEngine()
     ray = SimulatedRay(engine.world)
-    keeper = LogKeeper(store, engine, storage, Growth(), clock)
+    keeper = LogKeeper(store, engine, storage, News(), clock)
     code = AwayCode(store, storage, ray, FetchPolicy(), tmp_path / "scratch", clock)
     reconciler = JobReconciler(store, ray, keeper, code, Installation(), clock, lambda cluster: None)
     try:

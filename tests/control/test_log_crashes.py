@@ -51,7 +51,7 @@ class Server:
             crashing_store(home.store, self.points),
             CrashingEngine(home.engine(), self.points),
             self.storage,
-            home.growth,
+            home.news,
             home.clock,
             replace(QUICK, piece_bytes=piece_bytes, node_logs=NodeLogLimits(file_bytes=40)),
         )

@@ -75,7 +75,7 @@ class TestFollowing:
     async def test_readers_are_told(self, home: House, keeper: LogKeeper) -> None:
         job = await home.job()
         keeper.follow(job)
-        waiting = asyncio.create_task(home.growth.wait(job.id, 20))
+        waiting = asyncio.create_task(home.news.wait(job.id, 20))
         home.prints(job, "one\n")
         began = asyncio.get_running_loop().time()
         await waiting
@@ -255,7 +255,7 @@ class TestKeeping:
         """It has read a piece, but the database did not answer. When it does, another server has brought the log home."""
         job = await home.job()
         home.prints(job, "one\n")
-        tools = CopyTools(home.store, home.engine(), home.storage, home.growth, home.clock)
+        tools = CopyTools(home.store, home.engine(), home.storage, home.news, home.clock)
         row = await tools.row_or_new(LogFile(job.id, HOME, driver_log(job.id), 0, 0, home.clock.now()))
         (source,) = await home.engine().log_files(home.instance.id)
         late = LogCopy(tools, home.instance.id, source, row, [])
@@ -364,7 +364,7 @@ class TestCopies:
     async def test_a_copy_goes_on_after_a_failure(self, home: House) -> None:
         job = await home.job()
         home.prints(job, f"one {SECRET} two\n")
-        tools = CopyTools(home.store, home.engine(), home.storage, home.growth, home.clock, piece_bytes=10)
+        tools = CopyTools(home.store, home.engine(), home.storage, home.news, home.clock, piece_bytes=10)
         row = await tools.row_or_new(LogFile(job.id, HOME, driver_log(job.id), 0, 0, home.clock.now()))
         (source,) = await home.engine().log_files(home.instance.id)
         copy = LogCopy(tools, home.instance.id, source, row, [SECRET.encode()])
@@ -380,7 +380,7 @@ class TestCopies:
     async def test_a_file_that_was_removed_is_not_made_again(self, home: House) -> None:
         job = await home.job()
         home.prints(job, "one\n")
-        tools = CopyTools(home.store, home.engine(), home.storage, home.growth, home.clock)
+        tools = CopyTools(home.store, home.engine(), home.storage, home.news, home.clock)
         row = await tools.row_or_new(LogFile(job.id, HOME, driver_log(job.id), 0, 0, home.clock.now()))
         (source,) = await home.engine().log_files(home.instance.id)
         copy = LogCopy(tools, home.instance.id, source, row, [])

@@ -17,7 +17,7 @@ from heliostat.domain.job_states import JobGoal, JobStatus
 from heliostat.domain.jobs import Job, Usage
 from heliostat.domain.states import State
 from heliostat.ray_api.simulated import SimulatedRay
-from heliostat.services import Growth, JobWish
+from heliostat.services import JobWish, News
 from heliostat.services.cluster_steps import begin, remove, stop
 from heliostat.storage.fetch import FetchPolicy
 from heliostat.storage.folder import FolderStorage
@@ -89,7 +89,7 @@ async def test_the_end_of_its_nodes_is_the_end_of_its_usage(office: Office, tmp_
     office.clock.advance(hours=3)
     await office.store.write(lambda tx: tx.jobs.save(over(tx.jobs.find(job.id), office)))
     storage, ray = FolderStorage(tmp_path / "storage"), SimulatedRay(office.world)
-    keeper = LogKeeper(office.store, office.engine, storage, Growth(), office.clock)
+    keeper = LogKeeper(office.store, office.engine, storage, News(), office.clock)
     code = CodeDelivery(office.store, storage, ray, FetchPolicy(), tmp_path / "scratch", office.clock)
     reconciler = JobReconciler(
         office.store, ray, keeper, code, Installation(), office.clock, lambda cluster: None

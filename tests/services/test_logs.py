@@ -16,7 +16,7 @@ from heliostat.domain.jobs import Job, LogFile, driver_log
 from heliostat.domain.records import Role
 from heliostat.domain.states import Wanted
 from heliostat.domain.tickets import Ticket, issue
-from heliostat.services import Caller, Growth, LogService
+from heliostat.services import Caller, LogService, News
 from heliostat.services.jobs import JobWish
 from heliostat.services.logs import READ_BYTES, TICKET_LIFETIME
 from heliostat.storage.folder import FolderStorage
@@ -184,22 +184,22 @@ async def test_one_call_returns_a_bounded_piece(office: Office, storage: FolderS
     assert await logs.read(file, READ_BYTES, 10**12) == b"xxxxx"
 
 
-async def test_a_reader_is_told_of_growth_and_waits_no_longer_than_asked() -> None:
-    growth = Growth()
-    waiting = [asyncio.create_task(growth.wait(owner, 60)) for owner in ("one", "one", "two")]
+async def test_a_reader_is_told_the_news_and_waits_no_longer_than_asked() -> None:
+    news = News()
+    waiting = [asyncio.create_task(news.wait(owner, 60)) for owner in ("one", "one", "two")]
     await asyncio.sleep(0)
-    growth.tell("one")
+    news.tell("one")
     await asyncio.wait_for(asyncio.gather(*waiting[:2]), 10)
     assert not waiting[2].done()
     waiting[2].cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-    await growth.wait("one", 0)
-    again = asyncio.create_task(growth.wait("one", 60))
+    await news.wait("one", 0)
+    again = asyncio.create_task(news.wait("one", 60))
     await asyncio.sleep(0)
-    growth.tell("one")
-    growth.tell("one")
+    news.tell("one")
+    news.tell("one")
     await asyncio.wait_for(again, 10)
-    assert growth._waiting == {}, "nobody is remembered who waits no more"
+    assert news._waiting == {}, "nobody is remembered who waits no more"
 
 
 # --- tickets -------------------------------------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ async def test_other_texts_open_nothing(office: Office, storage: FolderStorage, 
 
     elsewhere = await Store.open(StoreSettings(f"sqlite:///{tmp_path}/elsewhere.db", tmp_path / "another-key"))
     try:
-        foreign = LogService(elsewhere, storage, Growth(), office.clock)
+        foreign = LogService(elsewhere, storage, News(), office.clock)
         with pytest.raises(NotFound, match="ask for a new one"):
             await foreign.redeem(text)
     finally:
@@ -260,7 +260,7 @@ async def test_every_server_of_an_installation_takes_a_ticket(
     text = await office.services.logs.ticket(await office.caller("editor"), office.workspace, job.id, file.name)
     second = await Store.open(StoreSettings(f"sqlite:///{tmp_path}/heliostat.db", tmp_path / "key"))
     try:
-        assert await LogService(second, storage, Growth(), office.clock).redeem(text) == file
+        assert await LogService(second, storage, News(), office.clock).redeem(text) == file
     finally:
         await second.close()
 
@@ -283,7 +283,7 @@ CASES: dict[str, Call] = {
     "ticket": lambda logs, who, place, job: logs.ticket(who, place, job, "x.log"),
     "job": lambda logs, who, place, job: logs.job(who, place, job),
 }
-WITHOUT_A_CALLER = {"read", "wait_for_growth", "redeem"}
+WITHOUT_A_CALLER = {"read", "wait_for_news", "redeem"}
 """They take what a call with a caller, or a ticket, has given."""
 
 

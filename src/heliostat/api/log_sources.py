@@ -33,7 +33,7 @@ class Look:
 class Source(Protocol):
     @property
     def owner(self) -> str:
-        """Whose growth is waited for."""
+        """Whose news are waited for."""
 
     def place(self, offset: int) -> str:
         """The name of a place in it, for ``Last-Event-ID``."""

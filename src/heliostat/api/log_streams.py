@@ -142,7 +142,7 @@ class Follower:
             if pace.sign_due():
                 yield None
             if not progress:
-                await self._here.services.logs.wait_for_growth(self._source.owner, WAIT_SECONDS)
+                await self._here.services.logs.wait_for_news(self._source.owner, WAIT_SECONDS)
 
 
 def followed(here: Context, source: Source, offset: int, lines: LinePattern | None, seconds: float | None) -> Response:

@@ -20,7 +20,7 @@ from heliostat.domain.ids import InstanceId
 from heliostat.domain.jobs import LogFile
 from heliostat.domain.masking import StreamMasker
 from heliostat.engines.base import Engine
-from heliostat.services import Growth
+from heliostat.services import News
 from heliostat.services.seams import Clock
 from heliostat.storage import Storage
 from heliostat.storage.base import BytesLost
@@ -44,7 +44,7 @@ class CopyTools:
     store: Store
     engine: Engine
     storage: Storage
-    growth: Growth
+    news: News
     clock: Clock
     piece_bytes: int = PIECE_BYTES
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PIECES))
@@ -66,7 +66,7 @@ class CopyTools:
     async def advance(self, file: LogFile, expected: int) -> bool:
         """Replace the row if it is where it is thought to be, and tell those who wait for it."""
         done = await self.store.write(lambda tx: tx.log_files.advance(file, expected))
-        self.growth.tell(file.owner)
+        self.news.tell(file.owner)
         return done
 
 

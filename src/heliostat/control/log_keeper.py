@@ -23,7 +23,7 @@ from heliostat.domain.jobs import Attempt, Job, LogFile, driver_log
 from heliostat.domain.masking import encoded
 from heliostat.domain.records import Instance
 from heliostat.engines.base import Engine
-from heliostat.services import Growth, JobFilter
+from heliostat.services import JobFilter, News
 from heliostat.services.seams import Clock
 from heliostat.storage import Storage
 from heliostat.store import Store, Transaction
@@ -124,11 +124,11 @@ class LogKeeper:
         store: Store,
         engine: Engine,
         storage: Storage,
-        growth: Growth,
+        news: News,
         clock: Clock,
         settings: LogSettings = LogSettings(),
     ) -> None:
-        self._tools = CopyTools(store, engine, storage, growth, clock, settings.piece_bytes)
+        self._tools = CopyTools(store, engine, storage, news, clock, settings.piece_bytes)
         self._settings = settings
         self._followers: dict[str, _Follower] = {}
         """By submission id."""

@@ -16,6 +16,8 @@ from heliostat.domain.errors import HeliostatError, Retry, Unavailable
 from heliostat.domain.ids import ClusterId, InstanceId, WorkspaceId
 from heliostat.domain.installation import Installation
 from heliostat.domain.lifecycle import ATTENTION, Facts, Plan, Status, decide
+from heliostat.domain.operations import Operation
+from heliostat.domain.operations import settled as settled_operation
 from heliostat.domain.quota import ROOT, Claim, Limit
 from heliostat.domain.records import Cluster, Event, Instance
 from heliostat.domain.states import State, may
@@ -46,6 +48,8 @@ class Loaded:
     """What that run waits for, if it was not admitted yet."""
     short: str
     """What more of its nodes wait for, if it was."""
+    operations: tuple[Operation, ...] = ()
+    """Those under way."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ class Reconciler:
         if not facts.waiting and any(claim.missing for claim in after(loaded.claims, changes)):
             # Where another server makes the grant, this one is not woken for it.
             plan = replace(plan, again=ATTENTION if plan.again is None else min(plan.again, ATTENTION))
-        if not changes and self._nothing_new(facts, plan):
+        if not changes and self._nothing_new(facts, plan, loaded.operations):
             return plan.again
         outcome = await self._store.write(lambda tx: self._record(tx, facts, plan, loaded.claims, changes))
         if facts.waiting or changes or plan.ended:
@@ -157,12 +161,15 @@ class Reconciler:
 
         await self._store.write(work)
 
-    def _nothing_new(self, facts: Facts, plan: Plan) -> bool:
+    def _nothing_new(self, facts: Facts, plan: Plan, operations: Sequence[Operation]) -> bool:
         """Whether all that was seen is stored already, so that a cluster at rest costs no write.
 
         Whoever has changed the wish since it was loaded has also woken the loop.
         """
         if plan.ended or plan.purge or plan.status.why is not None:
+            return False
+        now = self._clock.now()
+        if any(settled_operation(row, facts.cluster, facts.present, now) != row for row in operations):
             return False
         return _after(facts.cluster, plan, facts.present) == facts.cluster and all(
             _observed(row, facts, plan, row.running_at) == row
@@ -239,6 +246,7 @@ class Reconciler:
         if plan.purge:
             tx.events.add(_event(stored, now, "Deleted", "deleted; nothing of it is left"))
             tx.clusters.purge(stored.id)
+            _end_operations(tx, stored.id, None, None, now)
             return outcome
         after = _after(stored, plan, None if facts.present is None else tx.instances.get(facts.present.id))
         if not may(before.state, after.state):
@@ -247,6 +255,8 @@ class Reconciler:
             tx.clusters.save(after)
         if plan.status.why is not None:
             tx.events.add(_state_event(after, stored, plan.status, facts, now))
+        present = None if after.instance is None else tx.instances.get(after.instance)
+        _end_operations(tx, after.id, after, present, now)
         return outcome
 
     def _record_claims(
@@ -324,6 +334,16 @@ class Reconciler:
                 tx.instances.save(updated)
 
 
+def _end_operations(
+    tx: Transaction, key: ClusterId, cluster: Cluster | None, instance: Instance | None, now: datetime
+) -> None:
+    """Write down which operations on the cluster have ended by what is recorded of it now."""
+    for operation in tx.operations.open(key):
+        ended = settled_operation(operation, cluster, instance, now)
+        if not ended.open:
+            tx.operations.end(ended)
+
+
 def _load(tx: Transaction, key: ClusterId) -> Loaded | None:
     cluster = tx.clusters.find_any(key)
     if cluster is None:
@@ -332,10 +352,11 @@ def _load(tx: Transaction, key: ClusterId) -> Loaded | None:
     present = Facts(cluster, instances, {}).present
     claims = tuple(tx.claims.of_instance(present.id)) if present is not None else ()
     text = waits_for(tx, claims) if any(claim.missing for claim in claims) else ""
+    operations = tuple(tx.operations.open(key))
     if is_waiting(claims):
-        return Loaded(cluster, instances, claims, text, "")
+        return Loaded(cluster, instances, claims, text, "", operations)
     more = ", ".join(f"{claim.missing} of {claim.label}" for claim in claims if claim.missing)
-    return Loaded(cluster, instances, claims, "", f"{more}: {text}" if more else "")
+    return Loaded(cluster, instances, claims, "", f"{more}: {text}" if more else "", operations)
 
 
 def _after(cluster: Cluster, plan: Plan, run: Instance | None) -> Cluster:

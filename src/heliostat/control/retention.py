@@ -45,6 +45,8 @@ class RetentionSettings:
     packages: timedelta | None = timedelta(days=30)
     """Uploaded code, from its last use."""
     events: timedelta | None = timedelta(days=90)
+    operations: timedelta | None = timedelta(days=30)
+    """From their end."""
     usage: timedelta | None = timedelta(days=400)
     """Hours of the ledger: long enough to compare a month with the same one a year before."""
     first: timedelta = timedelta(minutes=1)
@@ -82,6 +84,7 @@ class Retention:
             ("log files", self._settings.logs, self._logs),
             ("packages", self._settings.packages, self._packages),
             ("events", self._settings.events, self._events),
+            ("operations", self._settings.operations, self._operations),
             ("usage", self._settings.usage, self._usage),
         )
         removed: dict[str, int] = {}
@@ -135,6 +138,12 @@ class Retention:
     async def _events(self, before: datetime) -> int:
         count = 0
         while removed := await self._store.write(lambda tx: tx.events.remove_before(before, limit=BATCH)):
+            count += removed
+        return count
+
+    async def _operations(self, before: datetime) -> int:
+        count = 0
+        while removed := await self._store.write(lambda tx: tx.operations.remove_before(before, limit=BATCH)):
             count += removed
         return count
 

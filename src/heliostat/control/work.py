@@ -12,7 +12,7 @@ from heliostat.domain.installation import Installation
 from heliostat.engines.base import Engine
 from heliostat.ray_api import RayApi
 from heliostat.ray_api.patience import PatientRay
-from heliostat.services import Growth, JobTools
+from heliostat.services import JobTools, News
 from heliostat.services.seams import Clock
 from heliostat.services.traffic import Traffic
 from heliostat.storage import Storage
@@ -62,9 +62,9 @@ class Work:
         settings: WorkSettings = WorkSettings(),
     ) -> None:
         self._store = store
-        growth = Growth()
+        news = News()
         ray = PatientRay(ray)
-        self.keeper = LogKeeper(store, engine, storage, growth, clock)
+        self.keeper = LogKeeper(store, engine, storage, news, clock)
         code = CodeDelivery(store, storage, ray, settings.fetch, scratch, clock)
         self._reconciler = Reconciler(
             store,
@@ -98,7 +98,7 @@ class Work:
         )
         self._meter = Meter(store, clock, settings.meter)
         self._retention = Retention(store, storage, clock, settings.retention)
-        self.tools = JobTools(storage, code, self.jobs.wake, scratch, growth, settings.max_package_bytes)
+        self.tools = JobTools(storage, code, self.jobs.wake, scratch, news, settings.max_package_bytes)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -126,7 +126,8 @@ class Work:
         self.activities.wake(cluster)
 
     async def _wake_others(self, cluster: ClusterId) -> None:
-        """A cluster has changed: its jobs may go on, and it may have come to run."""
+        """A cluster has changed: its jobs may go on, it may have come to run, and somebody may wait for that."""
+        self.tools.news.tell(cluster)
         self.activities.wake(cluster)
         for job in await self._store.read(lambda tx: tx.jobs.unsettled_on(cluster)):
             self.jobs.wake(job)

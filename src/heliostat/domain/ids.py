@@ -19,6 +19,7 @@ NodeId = NewType("NodeId", str)
 PrincipalId = NewType("PrincipalId", str)
 RequestId = NewType("RequestId", str)
 JobId = NewType("JobId", str)
+OperationId = NewType("OperationId", str)
 
 _ALPHABET = string.ascii_lowercase + string.digits
 
@@ -42,6 +43,16 @@ def new_instance_id(cluster: ClusterId) -> InstanceId:
 
 def new_job_id() -> JobId:
     return JobId("rj-" + random_text(16))
+
+
+def new_operation_id() -> OperationId:
+    """16 digits: a dialect's clients take it for a number."""
+    return OperationId(str(secrets.randbelow(9 * 10**15) + 10**15))
+
+
+def new_workspace_number() -> int:
+    """12 digits, as the numbers of projects have."""
+    return secrets.randbelow(9 * 10**11) + 10**11
 
 
 def new_principal_id() -> PrincipalId:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from .engine import Demand, Endpoints, NodeObservation, Progress
-from .ids import ClusterId, InstanceId, JobId, PrincipalId, WorkspaceId
+from .ids import ClusterId, InstanceId, JobId, PrincipalId, WorkspaceId, new_workspace_number
 from .secret import Secret
 from .spec import ClusterSpec
 from .states import State, Wanted
@@ -54,6 +54,8 @@ class CredentialKind(StrEnum):
     """Id and secret for signatures; the secret is stored encrypted, since HMAC needs it."""
     TOKEN = "token"
     """Bearer token ``hlt_...``; only its SHA-256 is stored."""
+    SERVICE_ACCOUNT_KEY = "service_account_key"
+    """RSA key pair for Google's clients; only the public key is stored."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Credential:
     """A key of a principal, without its secret."""
 
     id: str
-    """Access key id (``HELI...``), or a token's public id (``tok-...``)."""
+    """Access key id (``HELI...``), a token's public id (``tok-...``), or a service-account key's (its ``kid``)."""
     kind: CredentialKind
     principal: PrincipalId
     description: str
@@ -81,6 +83,8 @@ class Workspace:
     created_at: datetime
     creator: PrincipalId | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    number: int = field(default_factory=new_workspace_number)
+    """Twelve digits, unique; some dialects know it by that."""
 
 
 @dataclass(frozen=True)

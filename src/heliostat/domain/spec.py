@@ -85,6 +85,22 @@ class FaultTolerance:
 
 
 @dataclass(frozen=True)
+class NfsMount:
+    """A network file system that nodes shall see below :data:`NFS_ROOT`."""
+
+    server: str
+    """Host name or address."""
+    path: str
+    """Absolute path of the export on the server."""
+    mount_point: str
+    """Relative path below :data:`NFS_ROOT`."""
+
+
+NFS_ROOT = "/mnt/nfs"
+"""Where nodes see network file systems (Vertex contract, section 9.3)."""
+
+
+@dataclass(frozen=True)
 class ClusterSpec:
     name: str
     release: str
@@ -99,9 +115,16 @@ class ClusterSpec:
     fault_tolerance: FaultTolerance | None = None
     network_service: str | None = None
     volumes: tuple[str, ...] = ()
+    nfs_mounts: tuple[NfsMount, ...] = ()
+    metrics: bool = True
+    """Whether its nodes export figures, and Prometheus is told where."""
+    collect_logs: bool = True
+    """Whether logs of its nodes and jobs are brought home, to be read when it is gone."""
     labels: Mapping[str, str] = field(default_factory=dict)
     extras: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Fields that only one dialect knows, kept and given back: key ``emr.extraParam``, value as written."""
+    unhonoured: Mapping[str, str] = field(default_factory=dict)
+    """Of those, the ones that have no effect here: the dialect's path -> why. Shown as findings by all dialects."""
     spellings: Mapping[str, str] = field(default_factory=dict)
     """Native path (``workers[0].memory``) -> the text that the user wrote for it."""
 

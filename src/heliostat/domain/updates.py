@@ -7,9 +7,10 @@ until a restart (EMR contract, section 8). This is the only place that says whic
 =================  ====================================================================================================
 effect             fields
 =================  ====================================================================================================
-in place           number of workers, bounds, idle times, upscaling, lifetime, priority, labels, groups that come or go
+in place           number of workers, bounds, idle times, upscaling, lifetime, priority, labels, groups that come or go,
+                   whether logs are collected
 for new nodes      environment of a worker group: what is begun from now on has it, older nodes keep theirs
-at a restart       release, head, volumes, network, fault tolerance, shape of a group, autoscaling on or off
+at a restart       release, head, volumes, network, fault tolerance, shape of a group, autoscaling on or off, mounts, metrics
 at the next start  the number of workers while Ray's autoscaler decides: it only says how many a run begins with
 cosmetic           name, description, spellings, types of groups, and what only one dialect knows
 =================  ====================================================================================================
@@ -108,6 +109,8 @@ def applied(running: ClusterSpec, stored: ClusterSpec) -> ClusterSpec:
         description=stored.description,
         labels=stored.labels,
         extras=stored.extras,
+        unhonoured=stored.unhonoured,
+        collect_logs=stored.collect_logs,
         spellings=stored.spellings,
         lifetime=stored.lifetime,
         priority=stored.priority,
@@ -235,8 +238,16 @@ def _fields(before: ClusterSpec, after: ClusterSpec, running: ClusterSpec) -> It
     yield from _fault_tolerance(before.fault_tolerance, after.fault_tolerance)
     yield from _one("network_service", before.network_service, after.network_service, Effect.RESTART)
     yield from _one("volumes", ", ".join(before.volumes), ", ".join(after.volumes), Effect.RESTART)
+    yield from _one("nfs_mounts", _mounts(before), _mounts(after), Effect.RESTART)
+    yield from _one("metrics", before.metrics, after.metrics, Effect.RESTART)
+    yield from _one("collect_logs", before.collect_logs, after.collect_logs, Effect.IN_PLACE)
     yield from _map("labels", before.labels, after.labels, Effect.IN_PLACE)
+    yield from _map("unhonoured", before.unhonoured, after.unhonoured, Effect.COSMETIC)
     yield from _map("extras", before.extras, after.extras, Effect.COSMETIC, hide=True)
+
+
+def _mounts(spec: ClusterSpec) -> str:
+    return ", ".join(f"{row.server}:{row.path} at {row.mount_point}" for row in spec.nfs_mounts)
 
 
 def _groups(before: ClusterSpec, after: ClusterSpec, running: ClusterSpec) -> Iterator[FieldChange]:

@@ -13,10 +13,11 @@ from .cluster_changes import Preview, Refusal
 from .cluster_views import ClusterView
 from .clusters import ClusterService
 from .directory import DirectoryService, ReleaseView
-from .growth import Growth
 from .identity import IdentityService, NewAccessKey, NewToken
 from .jobs import JobService, JobView, JobWish, masked_job
 from .logs import LogPiece, LogService
+from .news import News
+from .operations import OperationService, OperationView, Track
 from .packages import PackageService
 from .queues import Holder, QueueService, QueueView
 from .usage import Hours, UsageLine, UsageReport, UsageService
@@ -30,7 +31,6 @@ __all__ = [
     "ClusterView",
     "DirectoryService",
     "Explanation",
-    "Growth",
     "Holder",
     "Hours",
     "IdentityService",
@@ -44,6 +44,9 @@ __all__ = [
     "LogService",
     "NewAccessKey",
     "NewToken",
+    "News",
+    "OperationService",
+    "OperationView",
     "PackageService",
     "Preview",
     "QueueService",
@@ -52,6 +55,7 @@ __all__ = [
     "ReleaseView",
     "Route",
     "Services",
+    "Track",
     "UsageLine",
     "UsageReport",
     "UsageService",

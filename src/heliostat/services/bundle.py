@@ -12,10 +12,11 @@ from heliostat.store import Store
 from .access import AccessService
 from .clusters import ClusterService
 from .directory import DirectoryService
-from .growth import Growth
 from .identity import IdentityService
 from .jobs import JobService
 from .logs import LogService
+from .news import News
+from .operations import OperationService
 from .packages import PackageService
 from .queues import QueueService
 from .seams import Capabilities, Clock, CodeSources, Wake, WakeJob, WakeQueues
@@ -32,7 +33,7 @@ class JobTools:
     wake: WakeJob
     scratch: Path
     """A folder for files on their way."""
-    growth: Growth = field(default_factory=Growth)
+    news: News = field(default_factory=News)
     max_package_bytes: int = 100 << 20
 
 
@@ -45,6 +46,7 @@ class Services:
     directory: DirectoryService
     queues: QueueService
     usage: UsageService
+    operations: OperationService
     identity: IdentityService
     access: AccessService
     installation: Installation
@@ -65,11 +67,12 @@ class Services:
         return cls(
             clusters=ClusterService(store, installation, capabilities, clock, wake),
             jobs=JobService(store, installation, capabilities, tools.sources, clock, tools.wake),
-            logs=LogService(store, tools.storage, tools.growth, clock),
+            logs=LogService(store, tools.storage, tools.news, clock),
             packages=PackageService(store, tools.storage, clock, tools.scratch, tools.max_package_bytes),
             directory=DirectoryService(store, installation, capabilities, clock),
             queues=QueueService(store, clock, wake_queues),
             usage=UsageService(store, clock),
+            operations=OperationService(store, clock, wake, tools.news),
             identity=identity,
             access=AccessService(store, identity, installation, clock),
             installation=installation,

@@ -40,9 +40,14 @@ class ClusterBase:
         release = self._installation.catalogue.find(spec.release)
         return spec if release is None or release.display == spec.release else replace(spec, release=release.display)
 
+    def _findings(self, spec: ClusterSpec) -> list[Finding]:
+        """What of the spec is not honoured literally: by the engine, or by anybody."""
+        elsewhere = [Finding(path, Verdict.IGNORED, why) for path, why in spec.unhonoured.items()]
+        return [*self._capabilities.support(spec), *elsewhere]
+
     def _check(self, tx: Transaction, workspace: WorkspaceId, spec: ClusterSpec) -> None:
         check(spec, self._installation, {queue.name for queue in tx.queues.list(workspace)})
-        for finding in self._capabilities.support(spec):
+        for finding in self._findings(spec):
             if finding.verdict is Verdict.REFUSED:
                 raise InvalidSpec(finding.path, finding.message)
 
@@ -72,7 +77,7 @@ class ClusterBase:
     def _report_findings(
         self, tx: Transaction, record: Cluster, caller: Caller, now: datetime, known: Collection[Finding] = ()
     ) -> None:
-        for finding in self._capabilities.support(record.spec):
+        for finding in self._findings(record.spec):
             if finding in known:
                 continue
             reason = "FieldMapped" if finding.verdict is Verdict.MAPPED else "FieldIgnored"

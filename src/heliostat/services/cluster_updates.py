@@ -9,6 +9,7 @@ from heliostat.domain.claiming import is_waiting
 from heliostat.domain.engine import Verdict
 from heliostat.domain.errors import Conflict, IdempotencyMismatch, NotFound, NotReady, QuotaExceeded
 from heliostat.domain.ids import ClusterId, InstanceId, WorkspaceId
+from heliostat.domain.operations import Kind
 from heliostat.domain.records import Cluster, Role
 from heliostat.domain.spec import ClusterSpec
 from heliostat.domain.states import State, Wanted
@@ -20,6 +21,7 @@ from .caller import Caller, authorise
 from .cluster_base import CLIENT_TOKEN_MEMORY, ClusterBase
 from .cluster_changes import Preview, Refusal, brought_up, present_run, renew, still_held, store_change, taken_whole
 from .cluster_steps import begin, check_possible
+from .operations import Track, check_idle, open_operation
 
 Change = Callable[[ClusterSpec | None], ClusterSpec]
 """From what is stored (None: nothing) to what shall be."""
@@ -36,9 +38,11 @@ class ClusterUpdates(ClusterBase):
         change: Callable[[ClusterSpec], ClusterSpec],
         *,
         expected_generation: int | None = None,
+        track: Track | None = None,
     ) -> Cluster:
         """Replace the stored spec by ``change`` of it, in any state. The present run gets at once what it can have without
-        a restart; ``modified`` tells whether one is needed for the rest.
+        a restart; ``modified`` tells whether one is needed for the rest. With ``track`` that is an operation, for which the
+        cluster must run and be at rest (Conflict).
 
         ``change`` must be pure: it may run more than once. Raises what it raises, InvalidSpec, AlreadyExists, and Conflict
         when the cluster has another generation than the expected one.
@@ -49,8 +53,12 @@ class ClusterUpdates(ClusterBase):
             authorise(tx, caller, workspace, Role.EDITOR, "change clusters")
             before = self._locked(tx, workspace, cluster)
             _expect(before, expected_generation)
+            if track is not None:
+                check_idle(tx, before)
             spec = self._resolved(change(before.spec))
             if spec == before.spec:
+                if track is not None:
+                    open_operation(tx, track, Kind.UPDATE, before, caller, now, ended=True)
                 return before
             self._check(tx, workspace, spec)
             for refusal in still_held(tx, present_run(tx, before), spec, self._installation.gpus):
@@ -60,7 +68,9 @@ class ClusterUpdates(ClusterBase):
                 modifier=caller.principal.id, modifier_name=caller.principal.name,
             )  # fmt: skip
             after = store_change(tx, before, changed, caller.principal.name, now, self._installation.gpus)
-            self._report_findings(tx, after, caller, now, known=self._capabilities.support(before.spec))
+            self._report_findings(tx, after, caller, now, known=self._findings(before.spec))
+            if track is not None:
+                open_operation(tx, track, Kind.UPDATE, after, caller, now)
             return after
 
         record = await self._store.write(work)
@@ -98,7 +108,7 @@ class ClusterUpdates(ClusterBase):
                 *self._refusals(tx, workspace, record, spec),
                 *still_held(tx, live, spec, self._installation.gpus),
             )
-            findings = tuple(row for row in self._capabilities.support(spec) if row.verdict is not Verdict.REFUSED)
+            findings = tuple(row for row in self._findings(spec) if row.verdict is not Verdict.REFUSED)
             if record is None:
                 refusals += tuple(self._impossible(tx, workspace, spec)) if not refusals else ()
                 return Preview("create", None, spec, refusals=refusals, findings=findings)
@@ -129,8 +139,10 @@ class ClusterUpdates(ClusterBase):
         rolling: bool = False,
         instance: InstanceId | None = None,
         client_token: str | None = None,
+        track: Track | None = None,
     ) -> Cluster:
-        """End the present run and begin one of what is stored, as one wish; a cluster that is down is started.
+        """End the present run and begin one of what is stored, as one wish; a cluster that is down is started, unless it is
+        for an operation (``track``), for which the cluster must run and be at rest.
 
         ``rolling``: the run stays, and its nodes are replaced one after the other. ``instance`` guards a late call: another
         run than that is left alone (Conflict). Repeating a call with its ``client_token`` restarts nothing twice. Raises
@@ -156,6 +168,8 @@ class ClusterUpdates(ClusterBase):
                 raise Conflict(f"instance {instance} is not the present run of cluster {cluster}; {present}")
             if record.state is State.STOPPING:
                 raise Conflict(f"cluster {cluster} is being stopped; start it when it has stopped")
+            if track is not None:
+                check_idle(tx, record)
             if problem is not None:
                 raise NotReady(problem)
             self._check(tx, workspace, record.spec)
@@ -165,7 +179,10 @@ class ClusterUpdates(ClusterBase):
                 reach = Reach() if live is None else self._reach(live.spec, record.spec)
                 return renew(tx, record, actor, now, gpus, reach)
             check_possible(tx, workspace, record.spec, gpus)
-            return begin(tx, record, actor, now, gpus)
+            after = begin(tx, record, actor, now, gpus)
+            if track is not None:
+                open_operation(tx, track, Kind.REBOOT, after, caller, now)
+            return after
 
         record = await self._store.write(work)
         self._wake(cluster)
@@ -203,9 +220,7 @@ class ClusterUpdates(ClusterBase):
             Refusal(error.path or "", error.message)
             for error in errors(spec, self._installation, {queue.name for queue in rows})
         ]
-        found += [
-            Refusal(row.path, row.message) for row in self._capabilities.support(spec) if row.verdict is Verdict.REFUSED
-        ]
+        found += [Refusal(row.path, row.message) for row in self._findings(spec) if row.verdict is Verdict.REFUSED]
         namesake = tx.clusters.by_name(workspace, spec.name)
         if namesake is not None and (record is None or namesake.id != record.id):
             found.append(Refusal("name", f"another cluster is named {spec.name!r}"))

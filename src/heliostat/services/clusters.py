@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from heliostat.domain.errors import Conflict, IdempotencyMismatch, NotFound, NotReady
 from heliostat.domain.ids import ClusterId, InstanceId, WorkspaceId, new_cluster_id
+from heliostat.domain.operations import Kind
 from heliostat.domain.records import Cluster, Event, Instance, Role
 from heliostat.domain.spec import ClusterSpec
 from heliostat.domain.states import State, Wanted
@@ -16,6 +17,7 @@ from .cluster_base import CLIENT_TOKEN_MEMORY
 from .cluster_steps import remove, stop
 from .cluster_updates import ClusterUpdates
 from .cluster_views import ClusterView
+from .operations import Track, open_operation
 from .why import Explanation, explain
 
 
@@ -30,8 +32,9 @@ class ClusterService(ClusterUpdates):
         *,
         start: bool = False,
         client_token: str | None = None,
+        track: Track | None = None,
     ) -> Cluster:
-        """Store a new cluster, and start it if asked.
+        """Store a new cluster, and start it if asked. With ``track`` that is an operation, until it runs.
 
         A ``client_token`` seen in the last 24 hours returns the cluster that it made then. Raises InvalidSpec,
         AlreadyExists (the name), IdempotencyMismatch, NotReady (with ``start``: its release cannot run here).
@@ -61,7 +64,10 @@ class ClusterService(ClusterUpdates):
             tx.clusters.add(record)
             self._event(tx, record, caller, now, "Created", f"created with {spec.node_count} nodes of {spec.release}")
             self._report_findings(tx, record, caller, now)
-            return (self._begin(tx, record, caller, now) if start else record), True
+            record = self._begin(tx, record, caller, now) if start else record
+            if track is not None:
+                open_operation(tx, track, Kind.CREATE, record, caller, now)
+            return record, True
 
         record, fresh = await self._store.write(work)
         if fresh and start:
@@ -77,7 +83,7 @@ class ClusterService(ClusterUpdates):
             return found
 
         record, instance = await self._store.read(work)
-        return ClusterView(record, instance, tuple(self._capabilities.support(record.spec)))
+        return ClusterView(record, instance, tuple(self._findings(record.spec)))
 
     async def resolve(self, caller: Caller, workspace: WorkspaceId, name_or_id: str) -> ClusterId:
         """The id of the cluster with this id or, failing that, this name."""
@@ -175,11 +181,17 @@ class ClusterService(ClusterUpdates):
         return record
 
     async def delete(
-        self, caller: Caller, workspace: WorkspaceId, cluster: ClusterId, *, stop_first: bool = False
+        self,
+        caller: Caller,
+        workspace: WorkspaceId,
+        cluster: ClusterId,
+        *,
+        stop_first: bool = False,
+        track: Track | None = None,
     ) -> None:
         """Remove a stopped or failed cluster; with ``stop_first`` also one that is up. Raises Conflict otherwise.
 
-        Repeating it while the deletion is under way changes nothing.
+        Repeating it while the deletion is under way changes nothing; with ``track``, for an operation, it is a Conflict.
         """
 
         def work(tx: Transaction) -> None:
@@ -187,10 +199,14 @@ class ClusterService(ClusterUpdates):
             authorise(tx, caller, workspace, Role.EDITOR, "delete clusters")
             record = self._locked(tx, workspace, cluster, deletable=True)
             if record.wanted is Wanted.DELETED:
+                if track is not None:
+                    raise Conflict(f"cluster {cluster} is being deleted")
                 return
             if record.state not in (State.STOPPED, State.ERROR) and not stop_first:
                 raise Conflict(f"cluster {cluster} is {record.state}; stop it first")
             remove(tx, record, caller.principal.name, now)
+            if track is not None:
+                open_operation(tx, track, Kind.DELETE, record, caller, now)
 
         await self._store.write(work)
         self._wake(cluster)

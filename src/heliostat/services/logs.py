@@ -18,7 +18,7 @@ from heliostat.storage import Storage
 from heliostat.store import Store, Transaction
 
 from .caller import Caller, authorise
-from .growth import Growth
+from .news import News
 from .seams import Clock
 
 TICKET_LIFETIME = timedelta(hours=1)
@@ -42,10 +42,10 @@ class LogPiece:
 class LogService:
     """The use cases on logs. Methods with a caller may raise NotFound and Forbidden; all that read, Unavailable."""
 
-    def __init__(self, store: Store, storage: Storage, growth: Growth, clock: Clock) -> None:
+    def __init__(self, store: Store, storage: Storage, news: News, clock: Clock) -> None:
         self._store = store
         self._storage = storage
-        self._growth = growth
+        self._news = news
         self._clock = clock
         self._key = store.derived_key("log tickets")
 
@@ -72,9 +72,9 @@ class LogService:
         wanted = min(size, READ_BYTES, file.size - offset)
         return b"" if offset < 0 or wanted <= 0 else await self._storage.read(file.key, offset, wanted)
 
-    async def wait_for_growth(self, owner: str, seconds: float) -> None:
+    async def wait_for_news(self, owner: str, seconds: float) -> None:
         """Until this server has stored more of the owner's logs, or ``seconds`` have passed."""
-        await self._growth.wait(owner, seconds)
+        await self._news.wait(owner, seconds)
 
     async def job(self, caller: Caller, workspace: WorkspaceId, job: JobId) -> Job:
         """The job whose log is followed: it ends when the job is final and its logs are complete."""

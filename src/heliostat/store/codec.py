@@ -22,7 +22,7 @@ import orjson
 from ..domain.engine import Upscaling
 from ..domain.errors import InvalidRequest, NotReady
 from ..domain.secret import Secret
-from ..domain.spec import Autoscaling, ClusterSpec, FaultTolerance, Lifetime, NodeShape, WorkerGroup
+from ..domain.spec import Autoscaling, ClusterSpec, FaultTolerance, Lifetime, NfsMount, NodeShape, WorkerGroup
 from .sealing import Sealer
 
 VERSION = 1
@@ -84,6 +84,12 @@ def encode_spec(spec: ClusterSpec, sealer: Sealer, owner: str) -> str:
         "labels": dict(spec.labels),
         "spellings": dict(spec.spellings),
     }
+    if spec.nfs_mounts:
+        document["nfs"] = [[mount.server, mount.path, mount.mount_point] for mount in spec.nfs_mounts]
+    if not spec.metrics or not spec.collect_logs:
+        document["watched"] = [spec.metrics, spec.collect_logs]
+    if spec.unhonoured:
+        document["unhonoured"] = dict(spec.unhonoured)
     if private:
         document["sealed"] = sealer.seal(dump(private), _purpose(owner))
     return dump(document)
@@ -100,6 +106,7 @@ def decode_spec(text: str, sealer: Sealer, owner: str) -> ClusterSpec:
     nodes = 1 + len(workers)
     env: list[dict[str, str]] = private.get("env") or [{} for _ in range(nodes)]
     params: list[str] = private.get("params") or [""] * nodes
+    watched = document.get("watched", (True, True))
     tolerance = None
     if document["fault_tolerance"] is not None:
         url, username, password = private["redis"]
@@ -128,8 +135,12 @@ def decode_spec(text: str, sealer: Sealer, owner: str) -> ClusterSpec:
         fault_tolerance=tolerance,
         network_service=document["network_service"],
         volumes=tuple(document["volumes"]),
+        nfs_mounts=tuple(NfsMount(*mount) for mount in document.get("nfs", ())),
+        metrics=watched[0],
+        collect_logs=watched[1],
         labels=document["labels"],
         extras=private.get("extras", {}),
+        unhonoured=document.get("unhonoured", {}),
         spellings=document["spellings"],
     )
 

@@ -101,7 +101,9 @@ workspaces = Table(
     Column("created_at", Instant, nullable=False),
     Column("creator", Words),
     Column("tags", Words, nullable=False),
+    Column("number", BigInteger, nullable=False, server_default="0", comment="Twelve digits"),
     UniqueConstraint("name"),
+    Index("uq_workspaces_number", "number", unique=True),
 )
 
 queues = Table(
@@ -158,6 +160,8 @@ credentials = Table(
     Column("last_used_at", Instant),
     Column("secret", Words, comment="Sealed; access keys only"),
     Column("token_hash", LargeBinary, comment="SHA-256; tokens only"),
+    Column("public_key", Words, comment="PEM; service-account keys only"),
+    Column("subject", Words, comment="The e-mail address that they go by; service-account keys only"),
     UniqueConstraint("token_hash"),
 )
 
@@ -236,6 +240,28 @@ instances = Table(
 
 _LIVE = column("ended_at").is_(None)
 Index("ix_instances_live", instances.c.cluster, instances.c.id, sqlite_where=_LIVE, postgresql_where=_LIVE)
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("workspace", Words, nullable=False),
+    Column("cluster", Words, nullable=False, comment="No foreign key: operations outlive their cluster"),
+    Column("kind", Words, nullable=False),
+    Column("creator", Words, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("cluster_created_at", Instant, nullable=False),
+    Column("label", Words, nullable=False, comment="What a dialect names it by"),
+    Column("ended_at", Instant, index=True),
+    Column("failure", Words),
+    Column("message", Words, nullable=False),
+    Column("spec", Words, nullable=False),
+    Index("ix_operations_newest", "workspace", "created_at", "id"),
+    Index("ix_operations_cluster", "cluster", "created_at", "id"),
+)
+_OPEN = column("ended_at").is_(None)
+Index("ix_operations_open", operations.c.cluster, sqlite_where=_OPEN, postgresql_where=_OPEN)
 
 claims = Table(
     "claims",

@@ -15,6 +15,7 @@ from .leases import Leases
 from .ledger import Ledger
 from .log_files import LogFiles
 from .nonces import Nonces
+from .operations import Operations
 from .packages import Packages
 from .principals import Principals
 from .queues import Queues
@@ -44,3 +45,4 @@ class Transaction:
         self.nonces = Nonces(connection)
         self.client_tokens = ClientTokens(connection)
         self.leases = Leases(connection)
+        self.operations = Operations(connection, shared)

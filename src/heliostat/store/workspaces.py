@@ -37,6 +37,10 @@ class Workspaces:
         row = self._connection.execute(select(workspaces).where(_W.name == name)).first()
         return None if row is None else _workspace(row)
 
+    def by_number(self, number: int) -> Workspace | None:
+        row = self._connection.execute(select(workspaces).where(_W.number == number)).first()
+        return None if row is None else _workspace(row)
+
     def list(
         self,
         *,
@@ -78,8 +82,9 @@ def _values(workspace: Workspace) -> Values:
         "created_at": workspace.created_at,
         "creator": workspace.creator,
         "tags": dump(dict(workspace.tags)),
+        "number": workspace.number,
     }
 
 
 def _workspace(row: AnyRow) -> Workspace:
-    return Workspace(row.id, row.name, row.created_at, row.creator, orjson.loads(row.tags))
+    return Workspace(row.id, row.name, row.created_at, row.creator, orjson.loads(row.tags), row.number)
