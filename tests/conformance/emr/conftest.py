@@ -7,12 +7,6 @@ forbids it all the same.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import os
-import subprocess
-import sysconfig
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,12 +19,11 @@ import trustme
 from heliostat.engines.simulated import World
 from heliostat.testing.harness import HarnessServer, threaded
 from tests.postgres import PostgresServer, postgres_server  # noqa: F401 - a fixture
+from tests.sdk_environment import sdk_python as sdk_python_of
 
 from .sdk import Driver, Sdk
 
 HERE = Path(__file__).parent
-CACHE = HERE.parents[2] / ".cache" / "emr-sdk"
-UV = Path(sysconfig.get_path("scripts")) / "uv"
 UNLIMITED = "[emr]\nreads_per_second = 0\nwrites_per_second = 0\n"
 VOLUMES = '[[volumes]]\nid = "vol-1234567890"\npath = "/tmp"\n'
 
@@ -54,25 +47,7 @@ def configure(home: Path) -> None:
 @pytest.fixture(scope="session")
 def sdk_python() -> Path:
     """The interpreter of the SDK's environment."""
-    given = os.environ.get("HELIOSTAT_TEST_EMR_SDK")
-    if given:
-        return Path(given) / "bin" / "python"
-    requirements = HERE / "requirements.txt"
-    folder = CACHE / hashlib.sha256(requirements.read_bytes()).hexdigest()[:16]
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the workers of one run may all come at once
-        if not folder.exists():
-            _build(folder, requirements)
-    return folder / "bin" / "python"
-
-
-def _build(folder: Path, requirements: Path) -> None:
-    building = Path(tempfile.mkdtemp(dir=CACHE))
-    subprocess.run([UV, "venv", "-q", "--relocatable", "--allow-existing", "-p", "3.11", building], check=True)
-    python = building / "bin" / "python"
-    subprocess.run([UV, "pip", "install", "-q", "--compile-bytecode", "-p", python, "-r", requirements], check=True)
-    building.rename(folder)
+    return sdk_python_of("emr-sdk", HERE / "requirements.txt")
 
 
 @pytest.fixture(scope="session")
