@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 from .engine import GpuType, Volume
 from .records import NetworkService
@@ -30,6 +31,15 @@ class Installation:
     gateway_domain: str = "localhost:8600"
     """Host (and port) below which every cluster has its own name, ``c-<cluster>.<domain>``."""
     gateway_scheme: str = "http"
+    tls_place: str | None = None
+    """``host:port`` of a listener with TLS, by a name that its certificate has; None when there is none."""
+    universe: str | None = None
+    """Host (and port) below which Google's clients look for us; None when there is no TLS."""
+    ca_file: Path | None = None
+    """The certificate of our own authority, PEM; None when the certificate was given by the operator."""
+    session_grace: timedelta = timedelta(hours=24)
+    """How long after its end a token of Google's clients still opens the runs that were there before: clients of Jobs and
+    Ray Client never renew it (Vertex contract, section 11)."""
     start_deadline: timedelta = timedelta(minutes=5)
     """How long an instance may take from the start of its nodes to all of them alive; environments not counted."""
     emr_starts_clusters: bool = False
