@@ -48,6 +48,14 @@ def _storage(value: Callable[[str], str]) -> Value:
     )
 
 
+def _listened(spec: NodeSpec, port: int) -> str:
+    """A port to serve figures at. Ray has no other way to be told that there shall be none: it notes in its log that this
+    one cannot be had, and goes on."""
+    return str(port if spec.metrics else NO_PORT)
+
+
+NO_PORT = -1
+
 VARIABLES: tuple[Variable, ...] = (
     Variable(
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER",
@@ -81,10 +89,12 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("RAY_gcs_storage", _storage(lambda directory: "rocksdb"),
              "the head's state on disk, so that a restarted head keeps its cluster (lower case matters)"),
     Variable("RAY_gcs_storage_path", _storage(lambda directory: directory), "where that state is"),
-    Variable("DASHBOARD_METRIC_PORT", _head(lambda spec: str(spec.dashboard_metrics_port)),
+    Variable("DASHBOARD_METRIC_PORT", _head(lambda spec: _listened(spec, spec.dashboard_metrics_port)),
              "its default is the same on every cluster of the machine"),
-    Variable("AUTOSCALER_METRIC_PORT", _head(lambda spec: str(spec.autoscaler_metrics_port)),
+    Variable("AUTOSCALER_METRIC_PORT", _head(lambda spec: _listened(spec, spec.autoscaler_metrics_port)),
              "its default is the same on every cluster of the machine"),
+    Variable("RAY_enable_metrics_collection", lambda spec, features: None if spec.metrics else "false",
+             "the cluster's own setting 'metrics' says whether figures are collected"),
     Variable("RAY_enable_autoscaler_v2", _head(lambda spec: "1" if spec.autoscaling_config else None),
              "the autoscaler that tells nodes apart by their ids; the older one does so by address, and here all have one"),
     Variable("RAY_gcs_rpc_server_reconnect_timeout_s", _always("300"),

@@ -53,6 +53,8 @@ class NodeSpec:
     dashboard_metrics_port: int = 0
     autoscaler_metrics_port: int = 0
     metrics_export_port: int = 0
+    metrics: bool = True
+    """False = nothing of Ray's collects figures or listens for who would read them; the ports stay closed."""
     cpus: float = 1.0
     gpus: float = 0.0
     memory_bytes: int = 1 << 30

@@ -34,7 +34,7 @@ from heliostat.domain.jobs import (
 from heliostat.domain.ray_jobs import Cause, NameCount, RayStatus, WorkSummary
 from heliostat.domain.records import Activity, Cluster, Event, Instance, Workspace
 from heliostat.domain.secret import Secret
-from heliostat.domain.spec import Autoscaling, ClusterSpec, FaultTolerance, Lifetime, NodeShape, WorkerGroup
+from heliostat.domain.spec import Autoscaling, ClusterSpec, FaultTolerance, Lifetime, NfsMount, NodeShape, WorkerGroup
 from heliostat.domain.states import State, Wanted
 from heliostat.store import Store
 
@@ -69,7 +69,11 @@ def a_spec(name: str = "sample") -> ClusterSpec:
         fault_tolerance=FaultTolerance(True, "redis://cache:6379", "ray", Secret("redis-password")),
         network_service="net-1",
         volumes=("vol-1", "vol-2"),
+        nfs_mounts=(NfsMount("10.0.0.2", "/exports", "data"),),
+        metrics=False,
+        collect_logs=False,
         labels={"team": "vision"},
+        unhonoured={"vertex.network": "it has none"},
         extras={"emr.extraParam": "extra-value"},
         spellings={"head.memory": "8GB"},
     )
@@ -126,6 +130,7 @@ def seen(instance: Instance) -> Instance:
         137,
         2,
         3,
+        ("127.0.0.1:1", "127.0.0.1:2"),
     )
     return replace(
         instance,

@@ -88,6 +88,12 @@ def test_what_is_seen_of_a_run_comes_back_as_it_was_written(demand: Demand | Non
     assert decode_activity(encode_activity(activity)) == activity
 
 
+def test_nodes_that_an_older_server_wrote_are_read() -> None:
+    row = '["n","head","head","alive",0,1,"abc",7,"","",null,2,3]'
+    [node] = decode_nodes(f'{{"v":1,"nodes":[{row}]}}')
+    assert (node.pid, node.restarts, node.generation, node.metrics) == (7, 2, 3, ())
+
+
 def test_the_sample_leaves_no_field_at_its_default() -> None:
     """So that tests which store the sample see each field go missing."""
 
@@ -96,6 +102,8 @@ def test_the_sample_leaves_no_field_at_its_default() -> None:
             item = getattr(value, field.name)
             if is_dataclass(item):
                 check(item, f"{where}.{field.name}")
+            elif field.default is True:
+                assert item is False, f"{where}.{field.name}"
             else:
                 assert item not in (None, "", (), {}, False), f"{where}.{field.name}"
 

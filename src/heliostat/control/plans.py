@@ -44,6 +44,7 @@ def plan_of(instance: Instance, installation: Installation, granted: Mapping[str
         volumes=tuple(installation.volumes[name] for name in spec.volumes if name in installation.volumes),
         scaling=_scaling(spec.autoscaling),
         renew=instance.renew,
+        metrics=spec.metrics,
     )
 
 

@@ -25,6 +25,8 @@ class GpuType:
     accelerator: str
     """Ray's accelerator type, e.g. ``T4``."""
     count: int
+    listed: bool = True
+    """Whether lists of what there is to choose from name it. A row that only one dialect's names lead to is not."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ class InstancePlan:
     renew: int = 0
     """Nodes that were begun with an older generation than this are replaced one after the other, group by group, the
     head last and only if its own part of the plan is another one."""
+    metrics: bool = True
+    """Whether nodes that are begun from now on collect and export figures."""
 
 
 class Verdict(StrEnum):
@@ -151,6 +155,9 @@ class NodeObservation:
     restarts: int = 0
     generation: int = 0
     """Of the plan that it was begun with."""
+    metrics: tuple[str, ...] = ()
+    """Where Prometheus may read its figures, ``host:port``: the node's own, of a head then the dashboard's and the
+    autoscaler's. Empty where it exports none."""
 
 
 class Step(StrEnum):

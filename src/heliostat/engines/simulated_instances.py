@@ -77,7 +77,10 @@ class SimulatedInstance:
         """All that starts is there."""
         for name, node in self.nodes.items():
             if node.state is NodeState.STARTING:
-                self.nodes[name] = replace(node, state=NodeState.ALIVE, started_at=now, ray_node_id=str(name))
+                where = self._metrics(node) if self.plan.metrics else ()
+                self.nodes[name] = replace(
+                    node, state=NodeState.ALIVE, started_at=now, ray_node_id=str(name), metrics=where
+                )
 
     def lose(self, node: NodeObservation, now: datetime) -> None:
         """A node has died. Its number is the autoscaler's affair where there is one; a head takes the instance along."""
@@ -176,4 +179,10 @@ class SimulatedInstance:
                 )
 
     def _head_part(self) -> tuple[object, ...]:
-        return (replace(self.plan.head, granted=None), self.plan.release, self.plan.volumes)
+        return (replace(self.plan.head, granted=None), self.plan.release, self.plan.volumes, self.plan.metrics)
+
+    def _metrics(self, node: NodeObservation) -> tuple[str, ...]:
+        """Addresses that nobody listens at."""
+        number = int(str(node.node).rpartition("-")[2])
+        ports = [number, *([10_000 + number, 20_000 + number] if node.kind == "head" else [])]
+        return tuple(f"127.0.0.1:{port % 65_536}" for port in ports)

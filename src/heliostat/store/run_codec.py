@@ -40,6 +40,7 @@ def encode_nodes(nodes: Iterable[NodeObservation]) -> str:
             node.exit_code,
             node.restarts,
             node.generation,
+            node.metrics,
         )
         for node in nodes
     ]
@@ -47,7 +48,7 @@ def encode_nodes(nodes: Iterable[NodeObservation]) -> str:
 
 
 def decode_nodes(text: str) -> tuple[NodeObservation, ...]:
-    """The inverse of :func:`encode_nodes`."""
+    """The inverse of :func:`encode_nodes`. Rows that were written before there was a last value lack it."""
     return tuple(
         NodeObservation(
             NodeId(node),
@@ -56,10 +57,15 @@ def decode_nodes(text: str) -> tuple[NodeObservation, ...]:
             NodeState(state),
             _time(created),
             None if started is None else _time(started),
-            *rest,
+            *rest[:_PLAIN],
+            *map(tuple, rest[_PLAIN:]),
         )
         for node, kind, group, state, created, started, *rest in _rows(text, "nodes")
     )
+
+
+_PLAIN = 7
+"""Values of a node between its times and ``metrics`` that need no conversion."""
 
 
 def encode_progress(progress: Iterable[Progress]) -> str:

@@ -93,7 +93,13 @@ class Beginnings:
             return
         record, plan, now = self._owner.record, self._owner.plan, self._world.now()
         for name in names:
-            node = dataclasses.replace(record.node(name), launched_at=now, boot=boot_id(), generation=plan.generation)
+            node = dataclasses.replace(
+                record.node(name),
+                launched_at=now,
+                boot=boot_id(),
+                generation=plan.generation,
+                metrics=plan.metrics,
+            )
             if node.kind == "head":
                 node = dataclasses.replace(node, born=head_mark(plan), scaler=plan.scaling is not None)
             record = record.with_node(node)

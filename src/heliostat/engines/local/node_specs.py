@@ -15,6 +15,7 @@ from heliostat_node.protocol import NodeSpec
 from .layout import AUTOSCALING_FILE
 from .records import NODES, TOKEN_FILE, NodeRecord
 
+HOST = "127.0.0.1"
 GCS_FOLDER = "gcs"
 AGENT_PORTS = ("metrics_agent_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
 """By their names among Ray's own parameters."""
@@ -59,6 +60,15 @@ def port_names(kind: str, ray: str, client_server: bool) -> list[str]:
     return names if features(ray).agents_bind else [*names, *AGENT_PORTS]
 
 
+def metrics_addresses(plan: InstancePlan, node: NodeRecord) -> tuple[str, ...]:
+    """Where a node that runs exports its figures (see :attr:`NodeObservation.metrics`)."""
+    names = ["metrics_export_port"]
+    if node.kind == "head":
+        names += ["dashboard_metrics_port"]
+        names += [] if plan.head.ray_params.get("no_monitor") else ["autoscaler_metrics_port"]
+    return tuple(f"{HOST}:{node.ports[name]}" for name in names if name in node.ports) if node.metrics else ()
+
+
 def group_of(plan: InstancePlan, node: NodeRecord) -> GroupPlan:
     """The group that a node belongs to."""
     if node.kind == "head":
@@ -96,6 +106,7 @@ def node_spec(
         directory=str(folder / NODES / node.directory),
         temp_dir=str(temp),
         gcs_port=ports.pop("gcs_port"),
+        metrics=plan.metrics,
         cpus=whole_cores(group.cpus),
         gpus=float(group.gpu.count) if group.gpu is not None else 0.0,
         memory_bytes=group.memory_bytes,

@@ -21,8 +21,7 @@ from heliostat_node.protocol import DRAIN_FILE, STATUS_FILE, NodeSpec, NodeStatu
 
 from .facts import Seen
 from .logs import tail_of_node
-from .node_specs import node_spec
-from .observations import HOST
+from .node_specs import HOST, node_spec
 from .processes import Shim, kill_tree, members
 from .records import NODES, Grave, NodeRecord, boot_id
 from .world import World

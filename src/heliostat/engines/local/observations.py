@@ -10,9 +10,9 @@ from heliostat_node.protocol import NodeStatus
 
 from .counts import awaited, held, scaled, wanted
 from .facts import Facts, Seen
+from .node_specs import HOST, metrics_addresses
 from .records import InstanceRecord, NodeRecord, moment
 
-HOST = "127.0.0.1"
 WAITS = "waits for its queue"
 
 
@@ -97,6 +97,7 @@ def _node(node: NodeRecord, facts: Facts, waits: bool) -> NodeObservation:
         message=WAITS if waits and not node.leaving else _message(node, seen, status),
         restarts=node.restarts,
         generation=node.generation,
+        metrics=metrics_addresses(facts.plan, node) if seen.registered else (),
     )
 
 

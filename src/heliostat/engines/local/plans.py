@@ -35,6 +35,8 @@ def head_mark(plan: InstancePlan) -> str:
     data = encode_plan(plan)
     head = {name: value for name, value in data["head"].items() if name not in COUNTS}
     part = [head, data["release"], data["volumes"], plan.scaling is not None]
+    if not plan.metrics:  # the mark of all others is that of before there was such a setting
+        part.append("no metrics")
     return hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()
 
 
@@ -46,8 +48,8 @@ def merged(running: InstancePlan, newer: InstancePlan) -> InstancePlan:
     """The newer plan as far as it can be had without a restart.
 
     At once: how many nodes there shall be, by whose decision, within which bounds and grants; groups that are new or gone;
-    and for the nodes that are begun from now on, their environment and labels. The shapes of groups, the head, the release
-    and the volumes stay as they run, unless the newer plan has nodes renewed: then everything is as it says, but for what
+    and for the nodes that are begun from now on, their environment and labels. The shapes of groups, the head, the release,
+    the volumes and whether figures are exported stay as they run, unless the newer plan has nodes renewed: then everything is as it says, but for what
     nodes that live together must agree on.
     """
     if newer.renew > running.renew:

@@ -29,7 +29,7 @@ from heliostat_node.features import features
 from . import records, warm
 from .background import BackgroundTurns
 from .demolition import demolish
-from .observations import HOST
+from .node_specs import HOST
 from .records import InstanceRecord
 from .sizing import RESULT_FILE
 from .supervisor import Supervisor

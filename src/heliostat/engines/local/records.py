@@ -91,6 +91,8 @@ class NodeRecord:
     """Since when it may finish what it runs before it goes; 0 = a leaving node goes at once."""
     sizing: bool = False
     """It comes from the warm pool and has not been given its resources yet (:mod:`.sizing`); it counts as starting."""
+    metrics: bool = True
+    """It was begun to export figures."""
 
     @property
     def directory(self) -> str:
@@ -207,6 +209,7 @@ def decode_plan(data: dict[str, Any]) -> InstancePlan:
         volumes=tuple(Volume(**volume) for volume in data["volumes"]),
         scaling=_scaling(data.get("scaling")),
         renew=data.get("renew", 0),
+        metrics=data.get("metrics", True),
     )
 
 

@@ -16,9 +16,8 @@ import structlog
 
 from heliostat.domain.engine import Incident
 
-from .node_specs import GCS_FOLDER, group_of
+from .node_specs import GCS_FOLDER, HOST, group_of
 from .nodes import Nodes
-from .observations import HOST
 from .owner import Owner
 from .records import TOKEN_FILE, NodeRecord, moment
 from .warm import amounts

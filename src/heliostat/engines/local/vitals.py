@@ -9,7 +9,7 @@ from heliostat.domain.ids import InstanceId
 
 from .errands import Errands
 from .facts import Facts
-from .observations import HOST
+from .node_specs import HOST
 from .world import World
 
 
