@@ -43,9 +43,14 @@ class Settings(BaseSettings):
     """TOML file; None means ``config.toml`` in the home folder, if it is there."""
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    own_tls: bool = False
+    """The main port speaks TLS with a certificate of the server's own authority."""
+    tls_port: int | None = Field(default=None, ge=-1, le=65535)
+    """Of a second listener, with TLS and a certificate of the server's own authority; 0 takes a free one, -1 means none.
+    None means the port after the main one when that is plain and on loopback, else none."""
     public_url: str | None = Field(default=None, pattern=r"^https?://[^/?#]+/?$")
     """Where users reach the server, if not at host and port (behind a proxy)."""
-    gateway_domain: str | None = None
+    gateway_domain: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$")
     """Domain (and port) below which clusters get host names; None means ``localhost`` with the port."""
     insecure: bool = False
     """Allow plain http on an address that is not loopback."""
@@ -54,6 +59,11 @@ class Settings(BaseSettings):
     """How many clusters of the default release are kept ready; None means what the file says, 0 none of any release."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether the main port does."""
+        return self.own_tls or self.tls_cert is not None
 
 
 class _Strict(BaseModel):
@@ -230,7 +240,16 @@ class ConfigFile(_Strict):
             plain[catalogue.default] = settings.warm
         return plain, scaled
 
-    def installation(self, *, url: str, domain: str, scheme: str) -> Installation:
+    def installation(
+        self,
+        *,
+        url: str,
+        domain: str,
+        scheme: str,
+        tls_place: str | None = None,
+        universe: str | None = None,
+        ca_file: Path | None = None,
+    ) -> Installation:
         """What the file offers, with the addresses that the server has. Raises NotReady."""
         rows = BUILT_IN if self.releases is None else tuple(Release(**row.model_dump()) for row in self.releases)
         try:
@@ -250,6 +269,9 @@ class ConfigFile(_Strict):
             gateway_url=url,
             gateway_domain=domain,
             gateway_scheme=scheme,
+            tls_place=tls_place,
+            universe=universe,
+            ca_file=ca_file,
             start_deadline=timedelta(seconds=self.engine.start_deadline_seconds),
             emr_starts_clusters=self.emr.starts_clusters,
         )

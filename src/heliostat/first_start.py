@@ -85,8 +85,12 @@ def user_name() -> str:
         return "admin"
 
 
-async def keep_credentials_file(services: Services, path: Path, endpoint: str, user: str) -> None:
+async def keep_credentials_file(
+    services: Services, path: Path, endpoint: str, user: str, ca: Path | None = None
+) -> None:
     """Write the admin's credentials at the first start (0600), and the endpoint whenever it has changed.
+
+    ``ca`` is the file of the authority that clients must trust for the endpoint, when it is the server's own.
 
     If the process dies between storing the keys and writing the file, the keys are lost though the store knows them; the
     next start then makes new ones for the same admin, so that nobody is locked out.
@@ -94,8 +98,9 @@ async def keep_credentials_file(services: Services, path: Path, endpoint: str, u
     first = await services.identity.first_start(user)
     if first is None and not path.exists():
         first = await services.identity.renew_admin(user)
+    trust = {"ca": str(ca)} if ca is not None else {}
     if first is not None:
-        content = {
+        content = trust | {
             "endpoint": endpoint,
             "workspace_id": first.workspace,
             "token": first.token.reveal(),
@@ -111,8 +116,9 @@ async def keep_credentials_file(services: Services, path: Path, endpoint: str, u
     try:
         content = json.loads(path.read_text())
         _check(content)
-        if content["endpoint"] != endpoint:
-            replace_json(path, content | {"endpoint": endpoint})
+        wanted = {key: value for key, value in content.items() if key != "ca"} | {"endpoint": endpoint} | trust
+        if content != wanted:
+            replace_json(path, wanted)
         path.chmod(0o600)
     except (OSError, ValueError) as error:
         raise NotReady(f"{path} cannot be read as credentials: {error}; remove it to have new ones made") from error

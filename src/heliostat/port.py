@@ -1,4 +1,4 @@
-"""One port for two languages: HTTP/1.1 goes to the web server as before, HTTP/2 to the ``ray://`` door.
+"""Each port for two languages: HTTP/1.1 goes to the web server as before, HTTP/2 to the gRPC door.
 
 An HTTP/2 connection begins with a fixed preface that no HTTP/1 request can begin with, with TLS and without. So each
 connection's first bytes are looked at once; then its protocol is replaced by the one that they ask for, and nothing of
@@ -16,7 +16,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from heliostat.bounded_http import HEAD_SECONDS, BoundedHttp
-from heliostat.gateway import RayClientDoor
+from heliostat.grpc_door import GrpcDoor
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 OPENING_SECONDS = HEAD_SECONDS
@@ -26,9 +26,7 @@ OPENING_SECONDS = HEAD_SECONDS
 class Opening(asyncio.Protocol):
     """A connection that has not said yet what it speaks. Made by uvicorn in the place of its HTTP protocol."""
 
-    alpn_protocols: ClassVar = ["http/1.1", "h2"]
-    """Read by uvicorn for its TLS context; in the order of our preference."""
-    door: ClassVar[RayClientDoor]
+    door: ClassVar[GrpcDoor]
 
     def __init__(
         self,
@@ -85,6 +83,6 @@ class Opening(asyncio.Protocol):
             self._transport.set_protocol(side)
 
 
-def opening(door: RayClientDoor) -> type[asyncio.Protocol]:
+def opening(door: GrpcDoor) -> type[asyncio.Protocol]:
     """The protocol class for uvicorn's ``http`` setting."""
     return type("Opening", (Opening,), {"door": door})

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import resource
 import shutil
 import signal
 import socket
-import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -26,13 +25,13 @@ import uvloop
 
 import heliostat.api
 from heliostat import logs
+from heliostat.addresses import Address
 from heliostat.config import ConfigFile, Settings
 from heliostat.control.clock import SystemClock
 from heliostat.control.job_reconciler import JobSettings
 from heliostat.control.retention import RetentionSettings
 from heliostat.control.work import Work, WorkSettings
 from heliostat.dialects import emr
-from heliostat.domain.errors import NotReady
 from heliostat.domain.installation import Installation
 from heliostat.engines.base import Engine
 from heliostat.engines.local import LocalEngine, LocalSettings
@@ -40,6 +39,8 @@ from heliostat.engines.simulated import SimulatedEngine, World
 from heliostat.first_start import keep_credentials_file, keep_to_one_database, keep_to_one_home, make_home, user_name
 from heliostat.front import Front
 from heliostat.gateway import Gateway, GatewaySettings
+from heliostat.grpc_door import GrpcDoor, MakeHandlers, PeerOf
+from heliostat.listeners import Web, bind, bind_tls, check_tls, listeners
 from heliostat.port import opening
 from heliostat.ray_api import RayApi
 from heliostat.ray_api.http import HttpRayApi
@@ -49,29 +50,14 @@ from heliostat.services.seams import Clock
 from heliostat.storage.fetch import FetchPolicy
 from heliostat.storage.open import open_storage
 from heliostat.store import Store, StoreSettings
+from heliostat.tls import authority_file
 from heliostat.version import VERSION
 
 log = structlog.get_logger()
 KEEP_ALIVE_SECONDS = 75
 """EMR's client does not retry when an idle connection is closed under its hands (EMR contract, section 2.2)."""
 GRACEFUL_SECONDS = 3
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where the server answers and how users call that."""
-
-    url: str
-    domain: str
-    scheme: str
-
-    @classmethod
-    def of(cls, settings: Settings, port: int) -> Address:
-        scheme = "https" if settings.tls_cert else "http"
-        everywhere = settings.host in ("0.0.0.0", "::")
-        host = socket.getfqdn() if everywhere else f"[{settings.host}]" if ":" in settings.host else settings.host
-        url = (settings.public_url or f"{scheme}://{host}:{port}").rstrip("/")
-        return cls(url, settings.gateway_domain or f"localhost:{port}", url.partition(":")[0])
+OPEN_FILES = 16384
 
 
 @dataclass(frozen=True)
@@ -85,6 +71,7 @@ class Server:
     services: Services
     work: Work
     gateway: Gateway
+    door: GrpcDoor
     app: Front
     end_streams: Callable[[], None]
     """Ends the event streams of the API, which would hold up a stop."""
@@ -92,13 +79,26 @@ class Server:
     @classmethod
     @contextlib.asynccontextmanager
     async def assemble(
-        cls, settings: Settings, port: int, *, engine: Engine | None = None, clock: Clock | None = None
+        cls,
+        settings: Settings,
+        port: int,
+        *,
+        tls_port: int | None = None,
+        engine: Engine | None = None,
+        clock: Clock | None = None,
     ) -> AsyncIterator[Server]:
         """Open everything, and close it at the end. ``engine`` and ``clock`` replace the real ones in tests."""
         clock = clock or SystemClock()
-        address = Address.of(settings, port)
+        address = Address.of(settings, port, tls_port)
         file = ConfigFile.load(settings)
-        installation = file.installation(url=address.url, domain=address.domain, scheme=address.scheme)
+        installation = file.installation(
+            url=address.url,
+            domain=address.domain,
+            scheme=address.scheme,
+            tls_place=address.tls_place,
+            universe=address.universe,
+            ca_file=authority_file(settings.home) if address.own_tls_place else None,
+        )
         make_home(settings.home)
         async with contextlib.AsyncExitStack() as stack:
             store = await Store.open(StoreSettings(url=database_url(settings), master_key=settings.home / "master.key"))
@@ -120,10 +120,20 @@ class Server:
             services = Services.build(
                 store, installation, engine, clock, work.clusters.wake, work.tools, work.queues.wake
             )
-            await keep_credentials_file(services, settings.home / "credentials.json", address.url, user_name())
-            gateway_settings = GatewaySettings(domain=address.domain, secure=address.scheme == "https")
+            await keep_credentials_file(
+                services,
+                settings.home / "credentials.json",
+                address.url,
+                user_name(),
+                authority_file(settings.home) if address.own_authority else None,
+            )
+            gateway_settings = GatewaySettings(
+                domain=address.domain, secure=address.scheme == "https", server_domains=address.domains
+            )
             gateway = Gateway(services.access, gateway_settings, work.traffic)
             stack.push_async_callback(gateway.aclose)
+            door = GrpcDoor(grpc_handlers(gateway))
+            stack.push_async_callback(door.aclose)
             api = heliostat.api.create_app(services, VERSION)
             app = Front(
                 api=api,
@@ -132,7 +142,21 @@ class Server:
                 domain=address.domain,
             )
             end_streams = partial(heliostat.api.end_streams, api)
-            yield cls(settings, address, store, engine, services, work, gateway, app, end_streams)
+            yield cls(settings, address, store, engine, services, work, gateway, door, app, end_streams)
+
+
+def grpc_handlers(gateway: Gateway) -> MakeHandlers:
+    """Everything that is served by gRPC. A method goes to the first of them that knows it, so each knows only its own.
+
+    What is inside runs at the first HTTP/2 connection: modules that import gRPC are imported there.
+    """
+
+    def make(peer_of: PeerOf) -> Sequence[Any]:  # grpc ships no types
+        return [
+            gateway.ray_client(peer_of),
+        ]
+
+    return make
 
 
 def emr_settings(file: ConfigFile) -> emr.EmrSettings:
@@ -196,67 +220,14 @@ def database_url(settings: Settings) -> str:
     return settings.database_url or f"sqlite:///{settings.home.absolute() / 'heliostat.db'}"
 
 
-def bind(settings: Settings) -> socket.socket:
-    """The socket, which answers nobody before everything else is ready.
-
-    Raises NotReady when the address cannot be had, or would be open to other machines without TLS.
-    """
-    loopback = settings.host in ("::1", "localhost") or settings.host.startswith("127.")
-    if not loopback and settings.tls_cert is None and not settings.insecure:
-        raise NotReady(
-            f"{settings.host} can be reached from other machines and there is no TLS: give --tls-cert and --tls-key, "
-            "listen on 127.0.0.1, or say --insecure if something in front of it encrypts"
-        )
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # By the protocol's number asyncio knows that it is TCP and sends small pieces at once, not 40 ms later.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-    except OSError as error:
-        listener.close()
-        raise NotReady(
-            f"cannot listen on {settings.host}:{settings.port}: {os.strerror(error.errno or 0)}; "
-            "another server may be running; choose another port with --port"
-        ) from error
-    listener.setblocking(False)
-    return listener
-
-
-def check_tls(settings: Settings) -> None:
-    """Whether certificate and key can be used. Raises NotReady."""
-    if settings.tls_cert is None:
-        return
-    if settings.tls_key is None:
-        raise NotReady("--tls-cert needs --tls-key")
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_cert, settings.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise NotReady(f"cannot use {settings.tls_cert} with {settings.tls_key}: {error}") from error
-
-
-class _Web(uvicorn.Server):
-    """uvicorn without its own signal handling, which says when it answers."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.answering = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.answering.set()
-
-
 @dataclass(frozen=True)
 class Running:
     """A server that answers."""
 
     server: Server
     port: int
+    tls_port: int | None
+    """Of the second door, the one with TLS beside a plain one; None when there is none."""
     tasks: frozenset[asyncio.Task[None]]
     """The web server and the control loop. When one of them ends by itself, the server is broken."""
 
@@ -269,47 +240,59 @@ async def serve(
     clock: Clock | None = None,
     listener: socket.socket | None = None,
 ) -> AsyncIterator[Running]:
-    """A whole server on its port, until the block ends; running clusters go on. Raises NotReady."""
+    """A whole server on its ports, until the block ends; running clusters go on. Raises NotReady."""
     check_tls(settings)
-    with contextlib.closing(listener or bind(settings)) as bound:
-        port = int(bound.getsockname()[1])
-        async with Server.assemble(settings, port, engine=engine, clock=clock) as server:
-            web = _Web(
-                uvicorn.Config(
-                    server.app,
-                    http=opening(server.gateway.ray_client),
-                    ws="websockets-sansio",
-                    lifespan="off",
-                    log_config=None,
-                    access_log=False,
-                    server_header=False,
-                    proxy_headers=False,
-                    timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                    timeout_graceful_shutdown=GRACEFUL_SECONDS,
-                    ssl_certfile=settings.tls_cert,
-                    ssl_keyfile=settings.tls_key,
-                )
-            )
-            tasks = frozenset(
-                (asyncio.create_task(web.serve([bound])), asyncio.create_task(server.work.run(), name="control loop"))
-            )
-            answering = asyncio.create_task(web.answering.wait())
-            try:
-                await _first({answering, *tasks})
-                yield Running(server, port, tasks)
-            finally:
-                answering.cancel()
-                server.end_streams()
-                web.should_exit = True
-                for task in tasks:
-                    if task.get_name() == "control loop":
-                        task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+    async with contextlib.AsyncExitStack() as stack:
+        main = stack.enter_context(contextlib.closing(listener or bind(settings)))
+        port = int(main.getsockname()[1])
+        second = bind_tls(settings, port)
+        if second is not None:
+            stack.enter_context(contextlib.closing(second))
+        tls_port = int(second.getsockname()[1]) if second is not None else None
+        server = await stack.enter_async_context(
+            Server.assemble(settings, port, tls_port=tls_port, engine=engine, clock=clock)
+        )
+        doors, own = listeners(settings, server.address, main, second)
+        web = Web(
+            uvicorn.Config(
+                server.app,
+                http=opening(server.door),
+                ws="websockets-sansio",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=GRACEFUL_SECONDS,
+            ),
+            doors,
+        )
+        tasks = frozenset(
+            (asyncio.create_task(web.serve()), asyncio.create_task(server.work.run(), name="control loop"))
+        )
+        renewal = asyncio.create_task(own.keep_good(), name="certificate") if own is not None else None
+        answering = asyncio.create_task(web.answering.wait())
+        try:
+            await _first({answering, *tasks})
+            yield Running(server, port, tls_port, tasks)
+        finally:
+            answering.cancel()
+            if renewal is not None:
+                renewal.cancel()
+            server.end_streams()
+            await server.door.drain()
+            web.should_exit = True
+            for task in tasks:
+                if task.get_name() == "control loop":
+                    task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def run(settings: Settings, announce: Callable[[Running], None] = lambda running: None) -> None:
     """Serve until SIGINT or SIGTERM. ``announce`` is called when the server answers. Raises NotReady."""
     logs.configure(settings.log_level, settings.log_format)
+    allow_many_files()
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -324,6 +307,14 @@ def run(settings: Settings, announce: Callable[[Running], None] = lambda running
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
+
+
+def allow_many_files() -> None:
+    """As many open files as this process may have: each connection by gRPC takes three, and shells allow 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _first(tasks: Iterable[asyncio.Task[Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -61,18 +62,25 @@ def test_a_script_with_a_token_in_the_address_gets_no_session() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "cookie"),
+    ("settings", "secure", "cookie"),
     [
-        (SETTINGS, "__Host-heliostat=S; Path=/; HttpOnly; SameSite=Lax; Max-Age=28800; Secure"),
+        (SETTINGS, False, "__Host-heliostat=S; Path=/; HttpOnly; SameSite=Lax; Max-Age=28800; Secure"),
         (
             GatewaySettings("ray.example", secure=True),
+            False,
             "__Host-heliostat=S; Path=/; HttpOnly; SameSite=Lax; Max-Age=28800; Secure",
         ),
-        (GatewaySettings("ray.example"), "heliostat=S; Path=/; HttpOnly; SameSite=Lax; Max-Age=28800"),
+        (
+            GatewaySettings("ray.example"),
+            True,
+            "__Host-heliostat=S; Path=/; HttpOnly; SameSite=Lax; Max-Age=28800; Secure",
+        ),
+        (GatewaySettings("ray.example"), False, "heliostat=S; Path=/; HttpOnly; SameSite=Lax; Max-Age=28800"),
     ],
 )
-def test_the_cookie(settings: GatewaySettings, cookie: str) -> None:
-    assert session_cookie("S", settings) == ("set-cookie", cookie)
+def test_the_cookie(settings: GatewaySettings, secure: bool, cookie: str) -> None:
+    asked = replace(request(), secure=secure)
+    assert session_cookie("S", asked, settings) == ("set-cookie", cookie)
 
 
 def test_rays_own_log_in_is_answered_here() -> None:

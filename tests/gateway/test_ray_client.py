@@ -17,10 +17,12 @@ from heliostat.domain.ids import InstanceId
 from heliostat.domain.passes import Purpose
 from heliostat.domain.records import Role
 from heliostat.domain.states import State
-from heliostat.gateway import GatewaySettings, RayClientDoor
+from heliostat.gateway import GatewaySettings
 from heliostat.gateway.decide import Allow
 from heliostat.gateway.ray_client.decide import Call, Refusal, decide_call, read_call, to_head
+from heliostat.gateway.ray_client.proxy import RayClientProxy
 from heliostat.gateway.streams import OpenStreams
+from heliostat.grpc_door import GrpcDoor
 from heliostat.services.access import Access
 
 from .ray_client import UNLIMITED, FakeHead, playing_client_server
@@ -101,7 +103,7 @@ class Site:
     head: FakeHead
     second: FakeHead
     gatekeeper: FakeGatekeeper
-    door: RayClientDoor
+    door: GrpcDoor
     streams: OpenStreams
     channel: grpc.aio.Channel
     port: int
@@ -118,7 +120,7 @@ class Site:
 
 
 class _Taker(asyncio.Protocol):
-    def __init__(self, door: RayClientDoor) -> None:
+    def __init__(self, door: GrpcDoor) -> None:
         self._door = door
 
     def connection_made(self, transport: Any) -> None:
@@ -141,7 +143,7 @@ async def site() -> AsyncIterator[Site]:
         }
         gatekeeper = FakeGatekeeper(**rows)
         streams = OpenStreams(gatekeeper, settings.recheck_every)
-        door = RayClientDoor(gatekeeper, streams, settings)
+        door = GrpcDoor(lambda peer_of: [RayClientProxy(gatekeeper, streams, settings, peer_of)])
         server = await asyncio.get_running_loop().create_server(lambda: _Taker(door), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=UNLIMITED)

@@ -9,6 +9,8 @@ Looked for in this order, each value (endpoint, token, workspace) by itself:
 4. ``credentials.json``, which a server writes at its first start into ``HELIOSTAT_HOME`` (default: the user's data
    folder). It comes before 3 when ``HELIOSTAT_HOME`` is set, since who sets it means that server.
 
+``HELIOSTAT_CA_FILE`` names the file of a private certificate authority, before what 3 and 4 say of it.
+
 A token is only sent to the endpoint that it was found with: when 1 or 2 name another endpoint, a token of 3 or 4 is
 not used.
 """
@@ -54,13 +56,20 @@ def find(
     token_given = token or env.get("HELIOSTAT_TOKEN") or None
     workspace = workspace or env.get("HELIOSTAT_WORKSPACE") or None
     named = profile or env.get("HELIOSTAT_PROFILE") or None
+    ca = str(Path(env["HELIOSTAT_CA_FILE"]).expanduser().absolute()) if env.get("HELIOSTAT_CA_FILE") else None
     for kept in _kept(named, home, env, endpoint):
         source = "given" if token_given else kept.source
         return _usable(
-            replace(kept, token=token_given or kept.token, workspace=workspace or kept.workspace, source=source)
+            replace(
+                kept,
+                token=token_given or kept.token,
+                workspace=workspace or kept.workspace,
+                ca=ca or kept.ca,
+                source=source,
+            )
         )
     if endpoint and token_given:
-        return _usable(Credentials(_trimmed(endpoint), token_given, workspace, source="given"))
+        return _usable(Credentials(_trimmed(endpoint), token_given, workspace, ca, source="given"))
     if endpoint:
         check_endpoint(endpoint)
     lacking = "token" if endpoint else "server"

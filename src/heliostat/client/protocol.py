@@ -134,7 +134,7 @@ def unreachable(endpoint: str, cause: str) -> Unreachable:
     if "WRONG_VERSION_NUMBER" in cause or "RECORD_LAYER_FAILURE" in cause:
         return Unreachable(f"{endpoint} does not speak https; write http:// if it is a server without TLS")
     if "CERTIFICATE_VERIFY_FAILED" in cause:
-        remedy = "name the file of its authority with ca= or --ca"
+        remedy = "name the file of its authority with ca=, --ca or HELIOSTAT_CA_FILE"
         return Unreachable(f"the certificate of {endpoint} cannot be trusted ({cause}); {remedy}")
     return Unreachable(f"no Heliostat server at {endpoint} ({cause}); start one with: heliostat serve")
 

@@ -8,14 +8,13 @@ Ray runs whatever reaches its dashboard port, so nothing reaches it but through 
 4. :func:`.decide.decide`, a pure function, answers by itself or allows the request with the head's address and token;
 5. :mod:`.proxy` and :mod:`.websocket` carry bytes both ways and decide nothing.
 
-``ray://`` is gRPC and has a door of its own with the same parts, :mod:`.ray_client`.
+``ray://`` is gRPC and comes through :mod:`heliostat.grpc_door`; the same parts for it are in :mod:`.ray_client`.
 
 Heads run users' code, hence what they answer is not trusted either (:mod:`.headers`).
 """
 
 from .proxy import Gateway, create_app
-from .ray_client import RayClientDoor
 from .request import belongs_to_gateway
 from .settings import GatewaySettings
 
-__all__ = ["Gateway", "GatewaySettings", "RayClientDoor", "belongs_to_gateway", "create_app"]
+__all__ = ["Gateway", "GatewaySettings", "belongs_to_gateway", "create_app"]

@@ -18,7 +18,7 @@ _FRAMES = frozenset({"iframe", "frame", "embed", "object", "fencedframe"})
 
 def own_origin(request: GatewayRequest, settings: GatewaySettings) -> str:
     """The web origin that the request was made to."""
-    return f"{settings.scheme}://{request.host}"
+    return f"{'https' if request.secure else settings.scheme}://{request.host}"
 
 
 def refusal(

@@ -21,6 +21,7 @@ from .request import RAY_TOKEN, Form, GatewayRequest, Place
 from .settings import GatewaySettings
 
 API_TOKEN = "hlt_"
+_CLUSTER_MARK = "~"
 _SUBMIT_TOKEN = r"[0-9a-f]{32}"
 _PASS = passes.PREFIX + r"[A-Za-z0-9_.-]{1,2000}"
 _API_TOKEN = API_TOKEN + r"[A-Za-z0-9_-]{1,200}(?:~[a-z0-9-]{1,63})?"
@@ -68,23 +69,30 @@ def credential_of(request: GatewayRequest, place: Place, settings: GatewaySettin
         )
     for token, source in shown.items():
         return Credential(Secret(token), source)
-    cookies = {value for name, value in _cookies(request) if name == cookie_name(settings)}
+    cookies = {value for name, value in _cookies(request) if name == cookie_name(request, settings)}
     cookie = cookies.pop() if len(cookies) == 1 and place.form is Form.HOST else ""
     return Credential(Secret(cookie), Source.COOKIE) if SHAPES.fullmatch(cookie) else None
 
 
-def cookie_name(settings: GatewaySettings) -> str:
-    """The name of the session cookie on every cluster host.
+def cookie_name(request: GatewayRequest, settings: GatewaySettings) -> str:
+    """The name of the session cookie on the cluster host of this request.
 
     Browsers let nobody but that very host set a ``__Host-`` cookie, over https or on ``*.localhost``. Over plain http
     elsewhere they refuse such cookies, and a plain name must do.
     """
-    return "__Host-heliostat" if trustworthy(settings) else "heliostat"
+    return "__Host-heliostat" if trustworthy(request, settings) else "heliostat"
 
 
-def trustworthy(settings: GatewaySettings) -> bool:
-    """Whether browsers treat the clusters' hosts as secure origins."""
-    return settings.secure or settings.domain_name == "localhost" or settings.domain_name.endswith(".localhost")
+def trustworthy(request: GatewayRequest, settings: GatewaySettings) -> bool:
+    """Whether browsers treat the cluster host that they came to as a secure origin."""
+    if request.secure or settings.secure:
+        return True
+    return settings.domain_name == "localhost" or settings.domain_name.endswith(".localhost")
+
+
+def names_its_cluster(token: str) -> bool:
+    """Whether a token (in one of the SHAPES) says by itself which cluster it is for."""
+    return _CLUSTER_MARK in token or re.fullmatch(f"{_SUBMIT_TOKEN}|{_PASS}", token) is not None
 
 
 def _in_headers(request: GatewayRequest) -> list[str]:

@@ -121,11 +121,11 @@ def decide(reading: Reading, access: Access | None, settings: GatewaySettings) -
     return _allow(reading, access, access.route, credential)
 
 
-def session_cookie(session: str, settings: GatewaySettings) -> tuple[str, str]:
-    """The header that gives a browser its session."""
-    secure = "; Secure" if trustworthy(settings) else ""
+def session_cookie(session: str, request: GatewayRequest, settings: GatewaySettings) -> tuple[str, str]:
+    """The header that gives the browser of this request its session."""
+    secure = "; Secure" if trustworthy(request, settings) else ""
     age = int(SESSION_LIFETIME.total_seconds())
-    value = f"{cookie_name(settings)}={session}; Path=/; HttpOnly; SameSite=Lax; Max-Age={age}{secure}"
+    value = f"{cookie_name(request, settings)}={session}; Path=/; HttpOnly; SameSite=Lax; Max-Age={age}{secure}"
     return "set-cookie", value
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import TYPE_CHECKING
 
 import aiohttp
 import structlog
 from yarl import URL
 
+from heliostat.grpc_door import PeerOf
 from heliostat.services.access import Access
 
 from . import websocket
@@ -27,12 +29,14 @@ from .decide import (
 )
 from .exposure import Need
 from .headers import to_client, to_head
-from .ray_client import RayClientDoor
 from .reply import Reply, request_of
 from .request import GatewayRequest
 from .settings import GatewaySettings
 from .streams import CLIENT_GONE, Gatekeeper, OpenStreams, Stream, StreamEnded, TrafficNotes
 from .upload import Receive, Scope, Send, Upload
+
+if TYPE_CHECKING:
+    from .ray_client.proxy import RayClientProxy
 
 log = structlog.get_logger()
 KEEP_ALIVE = 30.0
@@ -57,8 +61,12 @@ class Gateway:
         self._settings = settings
         self._streams = OpenStreams(access, settings.recheck_every, traffic)
         self._session: aiohttp.ClientSession | None = None
-        self.ray_client = RayClientDoor(access, self._streams, settings)
-        """For HTTP/2 connections, which are no business of an ASGI application."""
+
+    def ray_client(self, peer_of: PeerOf) -> RayClientProxy:
+        """The gRPC handler for ``ray://``, which is no business of an ASGI application. Imports gRPC."""
+        from .ray_client.proxy import RayClientProxy
+
+        return RayClientProxy(self._gatekeeper, self._streams, self._settings, peer_of)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -76,7 +84,6 @@ class Gateway:
     async def aclose(self) -> None:
         """End open streams and the connections to heads."""
         await self._streams.close()
-        await self.ray_client.aclose()
         if self._session is not None:
             await self._session.close()
 
@@ -90,7 +97,7 @@ class Gateway:
         decision = decide(reading, access, self._settings)
         _audit(reading, access, decision)
         if isinstance(decision, Answer):
-            await self._answer(decision, reply)
+            await self._answer(decision, request, reply)
             return
         try:
             with self._streams.open(decision, reading.place.cluster) as stream:
@@ -100,12 +107,12 @@ class Gateway:
             if ended.reason != CLIENT_GONE:
                 await reply.end(ended.reason, nobody(reading, self._settings))
 
-    async def _answer(self, answer: Answer, reply: Reply) -> None:
+    async def _answer(self, answer: Answer, request: GatewayRequest, reply: Reply) -> None:
         if answer.session is None:
             await reply.answer(answer)
         else:
             session = self._gatekeeper.session(answer.session)
-            await reply.answer(answer, [session_cookie(session, self._settings)])
+            await reply.answer(answer, [session_cookie(session, request, self._settings)])
 
     async def _carry(
         self, reading: Reading, allow: Allow, stream: Stream, scope: Scope, receive: Receive, reply: Reply

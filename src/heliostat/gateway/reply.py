@@ -22,6 +22,7 @@ def request_of(scope: Scope) -> GatewayRequest:
         query=scope.get("query_string", b"").decode("latin-1"),
         headers=tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]),
         websocket=scope["type"] == "websocket",
+        secure=scope.get("scheme") in ("https", "wss"),
         client=client[0] if client else "",
     )
 

@@ -44,6 +44,8 @@ class GatewayRequest:
     websocket: bool = False
     client: str = ""
     """Address of the peer, for the audit record."""
+    secure: bool = False
+    """Whether it came by TLS to this server itself."""
 
     def values(self, name: str) -> list[str]:
         return [value for key, value in self.headers if key == name]

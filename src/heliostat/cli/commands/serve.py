@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         heliostat serve
         heliostat serve --home /srv/heliostat --port 9000
         heliostat serve --warm 1
+        heliostat serve --host 0.0.0.0 --own-tls
         heliostat serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem --public-url https://ray.example.com
         heliostat serve --database-url postgresql+psycopg://heliostat@db/heliostat
     """,
@@ -48,6 +49,20 @@ if TYPE_CHECKING:
 @click.option(
     "--tls-key", type=click.Path(dir_okay=False, path_type=Path), help="Its private key, PEM [HELIOSTAT_TLS_KEY]."
 )
+@click.option(
+    "--own-tls",
+    is_flag=True,
+    default=None,
+    help="TLS on the port, with a certificate of its own authority [HELIOSTAT_OWN_TLS].",
+)
+@click.option(
+    "--tls-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="A second port, with TLS and its own certificate; 0 takes a free one [HELIOSTAT_TLS_PORT] (the one after --port "
+    "when that is plain and on this machine).",
+)
+@click.option("--no-tls-port", is_flag=True, help="No second port.")
 @click.option("--public-url", metavar="URL", help="Where users reach it, behind a proxy [HELIOSTAT_PUBLIC_URL].")
 @click.option(
     "--gateway-domain",
@@ -78,7 +93,9 @@ if TYPE_CHECKING:
 @click.option("-q", "--quiet", is_flag=True, help="No banner.")
 @click.option("--debug", is_flag=True, help="Show tracebacks [HELIOSTAT_DEBUG].")
 @pass_app
-def command(app: App, /, quiet: bool, debug: bool, **options: Any) -> None:  # fields of heliostat.config.Settings
+def command(
+    app: App, /, quiet: bool, debug: bool, no_tls_port: bool, **options: Any
+) -> None:  # fields of heliostat.config.Settings
     """Run the server.
 
     It runs until Ctrl-C or SIGTERM. Clusters outlive it: the next server on the same home folder finds them running.
@@ -94,6 +111,10 @@ def command(app: App, /, quiet: bool, debug: bool, **options: Any) -> None:  # f
 
     app.debug, app.quiet = app.debug or debug, app.quiet or quiet
     given = {key: value for key, value in options.items() if value is not None}
+    if no_tls_port:
+        if "tls_port" in given:
+            raise click.UsageError("--no-tls-port and --tls-port exclude each other")
+        given["tls_port"] = -1
     if "home" not in given and app.home is not None:
         given["home"] = Path(app.home)
     given |= {key: value.expanduser() for key, value in given.items() if isinstance(value, Path)}
@@ -114,16 +135,22 @@ def command(app: App, /, quiet: bool, debug: bool, **options: Any) -> None:  # f
 
 def banner(running: Running) -> str:
     """Where it answers, where its keys are, and how to go on."""
+    from heliostat.tls import authority_file
+
     settings, address = running.server.settings, running.server.address
     home = settings.home.absolute()
     default = type(settings).model_fields["home"].get_default(call_default_factory=True)
     prefix = "" if home == default or os.environ.get("HELIOSTAT_HOME") else f"HELIOSTAT_HOME={home} "
-    rows = (
-        ("answers at", address.url),
+    rows = [("answers at", address.url)]
+    if running.tls_port is not None:
+        rows.append(("and at", f"https://{address.tls_place}"))
+    if running.tls_port is not None or settings.own_tls:
+        rows.append(("its CA", str(authority_file(home))))
+    rows += [
         ("credentials", str(home / "credentials.json")),
         ("go on with", f"{prefix}heliostat cluster create demo --workers 2"),
         ("stop with", "Ctrl-C (clusters go on running)"),
-    )
+    ]
     lines = [click.style("heliostat is up", bold=True)]
     lines += [f"  {click.style(name.ljust(11), dim=True)}  {text}" for name, text in rows]
     return "\n".join(lines) + "\n"

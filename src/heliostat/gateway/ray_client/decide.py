@@ -1,7 +1,9 @@
 """Who gets through with Ray Client, and to where. Pure, as :mod:`heliostat.gateway.decide` is for HTTP.
 
-A call names its cluster by its token (a submit token, a pass, ``<API token>~<cluster>``) or, with a plain API token, in the
-metadata ``x-heliostat-cluster``. Host names do not count: a gRPC server in Python is not told which one was called.
+A call names its cluster in the metadata ``x-heliostat-cluster``, else by its token (a submit token, a pass,
+``<API token>~<cluster>``), else by the host name that the client asked TLS for: ``c-<cluster>.<domain>``, or
+``c-<cluster>.ray.<domain>`` where certificates for the former are not believed. The name only says which cluster is meant:
+what the token opens is asked of that cluster as if it stood in the metadata. Any other name says nothing.
 
 Ray Client is code that runs in the cluster; there is no form of it that only looks. So every call takes an editor.
 """
@@ -9,7 +11,7 @@ Ray Client is code that runs in the cluster; there is no form of it that only lo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from heliostat.domain.ids import ClusterId
@@ -18,7 +20,7 @@ from heliostat.domain.secret import Secret
 from heliostat.domain.states import State
 from heliostat.services.access import Access
 
-from ..credentials import SHAPES, Credential, Source, bearer_of
+from ..credentials import SHAPES, Credential, Source, bearer_of, names_its_cluster
 from ..decide import Allow, not_up, ray_version
 
 Metadata = tuple[tuple[str, str | bytes], ...]
@@ -46,6 +48,8 @@ class Call:
     metadata: Metadata = field(default=(), repr=False)
     client: str = ""
     """Address of the peer, for the audit record."""
+    server_name: str = ""
+    """The host name that the client asked TLS for, or ``""``."""
 
     def values(self, name: str) -> list[str]:
         """The distinct values of a key."""
@@ -75,8 +79,11 @@ class Refusal:
     """For the audit record: a constant word."""
 
 
-def read_call(call: Call) -> CallReading | Refusal:
-    """The first step: which credential and which cluster. A Refusal when there is no harmless reading."""
+def read_call(call: Call, domains: Collection[str] = ()) -> CallReading | Refusal:
+    """The first step: which credential and which cluster. A Refusal when there is no harmless reading.
+
+    ``domains`` are those below which a server name names a cluster, in lower case.
+    """
     if not _METHOD.fullmatch(call.method):
         return Refusal("UNIMPLEMENTED", "Only Ray Client (ray://) is served here by gRPC.", "not_ray_client")
     shown = call.values("authorization")
@@ -93,7 +100,19 @@ def read_call(call: Call) -> CallReading | Refusal:
     named = call.values(CLUSTER)
     if len(named) > 1 or any(not _CLUSTER.fullmatch(name) for name in named):
         return Refusal("INVALID_ARGUMENT", f"'{CLUSTER}' must be the id of one cluster.", "bad_cluster")
-    return CallReading(call, Credential(Secret(token), Source.HEADER), ClusterId(named[0]) if named else None)
+    cluster = ClusterId(named[0]) if named else None
+    if cluster is None and not names_its_cluster(token):
+        cluster = cluster_of(call.server_name, domains)
+    return CallReading(call, Credential(Secret(token), Source.HEADER), cluster)
+
+
+def cluster_of(server_name: str, domains: Collection[str]) -> ClusterId | None:
+    """The cluster that a host name names; None for any other name."""
+    label, _, parent = server_name.lower().removesuffix(".").partition(".")
+    name = label.removeprefix("c-")
+    if name == label or not _CLUSTER.fullmatch(name):
+        return None
+    return ClusterId(name) if parent in domains or parent.removeprefix("ray.") in domains else None
 
 
 def decide_call(reading: CallReading, access: Access | None) -> Allow | Refusal:
@@ -137,6 +156,9 @@ ENDED = Refusal(
     "UNAUTHENTICATED",
     "The right to this cluster has ended: the token was revoked or lost its role, or the cluster stopped.",
     "access_ended",
+)
+TOO_MANY = Refusal(
+    "UNAVAILABLE", "Too many ray:// connections are open at this server; try again later.", "too_many_connections"
 )
 _NOBODY = Refusal(
     "UNAUTHENTICATED",

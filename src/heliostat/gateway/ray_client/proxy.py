@@ -1,42 +1,43 @@
-"""The gRPC server behind the door and its connections to heads. Imports gRPC; carries messages as bytes, decides nothing."""
+"""Ray Client's calls and their connections to heads. Imports gRPC; carries messages as bytes, decides nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
+from weakref import WeakSet
 
 import grpc
 import grpc.aio
 import structlog
 
+from heliostat.grpc_door import Peer, PeerOf
 from heliostat.services.access import Access
 
 from ..decide import Allow
 from ..settings import GatewaySettings
 from ..streams import Gatekeeper, OpenStreams, StreamEnded
-from .decide import ENDED, SESSION, Call, CallReading, Metadata, Refusal, decide_call, read_call, to_head
+from .decide import (
+    ENDED,
+    SERVICES,
+    SESSION,
+    TOO_MANY,
+    Call,
+    CallReading,
+    Metadata,
+    Refusal,
+    decide_call,
+    read_call,
+    to_head,
+)
 
 log = structlog.get_logger()
-STOP_SECONDS = 0.5
 CHANNEL_LINGER = 30.0
 """Seconds that a connection to a head is kept after its last call."""
-MAX_METADATA = 64 * 1024
-"""Bytes of all metadata of a call; Ray Client sends a few hundred."""
-_UNLIMITED = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
-SERVER_OPTIONS = (
-    *_UNLIMITED,
-    ("grpc.so_reuseport", 0),
-    ("grpc.max_concurrent_streams", 1000),
-    ("grpc.max_metadata_size", MAX_METADATA),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-    ("grpc.http2.max_ping_strikes", 0),
-)
-"""Ray Client pings every 30 s, and sends objects in pieces of 5 MiB but functions and small results whole."""
 CHANNEL_OPTIONS = (
-    *_UNLIMITED,
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
     ("grpc.enable_http_proxy", 0),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 200),
@@ -47,32 +48,28 @@ CHANNEL_OPTIONS = (
 
 
 class RayClientProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc is untyped
-    """Answers every method of the server. ``peer_of`` turns gRPC's name of a connection into the client's address."""
+    """Answers every method of Ray Client, and no other."""
 
     def __init__(
-        self, gatekeeper: Gatekeeper, streams: OpenStreams, settings: GatewaySettings, peer_of: Callable[[str], str]
+        self, gatekeeper: Gatekeeper, streams: OpenStreams, settings: GatewaySettings, peer_of: PeerOf
     ) -> None:
         self._gatekeeper = gatekeeper
         self._streams = streams
         self._settings = settings
         self._peer_of = peer_of
         self._channels = _Channels()
-        self._server: Any = None
-
-    async def start(self, path: str) -> None:
-        """Listen on the Unix socket at ``path``."""
-        self._server = grpc.aio.server(handlers=(self,), options=SERVER_OPTIONS)
-        self._server.add_insecure_port(f"unix:{path}")
-        await self._server.start()
+        self._known: WeakSet[Peer] = WeakSet()
+        """Open connections with at least one call that was let through."""
 
     async def aclose(self) -> None:
-        """End all calls."""
-        await self._server.stop(STOP_SECONDS)
+        """After all calls have ended."""
         await self._channels.aclose()
 
     def service(self, details: Any) -> Any:
         """Every method is a stream of bytes both ways: a single message is a stream of one."""
         method = details.method
+        if not method.startswith(SERVICES):
+            return None
 
         async def handle(messages: object, context: Any) -> None:
             await self._handle(method, context)
@@ -81,9 +78,10 @@ class RayClientProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc is u
 
     async def _handle(self, method: str, context: Any) -> None:
         metadata = tuple((key, value) for key, value in context.invocation_metadata())
-        call = Call(method, metadata, self._peer_of(context.peer()))
+        peer = self._peer_of(context.peer())
+        call = Call(method, metadata, peer.address, peer.server_name)
         try:
-            refusal = await self._serve(call, context)
+            refusal = await self._serve(call, peer, context)
         except grpc.aio.AbortError:
             raise
         except Exception:  # the boundary: whatever went wrong inside becomes an INTERNAL that tells nothing
@@ -92,9 +90,9 @@ class RayClientProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc is u
         if refusal is not None:
             await context.abort(grpc.StatusCode[refusal.code], refusal.sentence)
 
-    async def _serve(self, call: Call, context: Any) -> Refusal | None:
+    async def _serve(self, call: Call, peer: Peer, context: Any) -> Refusal | None:
         """Carry the call to its end, or say why not. Raises AbortError with what the head answered, unless it was OK."""
-        reading = read_call(call)
+        reading = read_call(call, self._settings.server_domains)
         if isinstance(reading, Refusal):
             return reading
         access = await self._gatekeeper.resolve(reading.credential.token.reveal(), reading.cluster)
@@ -102,6 +100,10 @@ class RayClientProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc is u
         _audit(reading, access, decision)
         if isinstance(decision, Refusal):
             return decision
+        if peer not in self._known and len(self._known) >= self._settings.ray_connections:
+            log.warning("too many ray:// connections", limit=self._settings.ray_connections)
+            return TOO_MANY
+        self._known.add(peer)
         try:
             with self._streams.open(decision, reading.cluster, session=call.method == SESSION):
                 await self._carry(decision, call.metadata, context)

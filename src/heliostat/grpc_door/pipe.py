@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from heliostat.tls import server_name_of
+
+from .peers import Peer
+
 
 class _Side(asyncio.Protocol):
     """Bytes that come in here go out at the other side."""
@@ -39,8 +43,8 @@ class ClientSide(_Side):
         self.transport = transport
         self._first = first
         self._ended = ended
-        peer = transport.get_extra_info("peername")
-        self.client = str(peer[0]) if isinstance(peer, tuple) else ""
+        address = transport.get_extra_info("peername")
+        self.peer = Peer(str(address[0]) if isinstance(address, tuple) else "", server_name_of(transport))
         self._over = False
         transport.pause_reading()
 
@@ -75,7 +79,7 @@ class ClientSide(_Side):
         self._ended(self)
 
 
-class HeadwardSide(_Side):
+class InwardSide(_Side):
     """The connection to the gRPC server."""
 
     def __init__(self, client: ClientSide, ended: Callable[[], object]) -> None:
