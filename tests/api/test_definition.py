@@ -69,6 +69,9 @@ bodies = st.fixed_dictionaries(
         "autoscaling": st.fixed_dictionaries(
             {}, optional={"enabled": st.booleans(), "upscaling": st.sampled_from(["Default", "Conservative"])}
         ),
+        "nfs_mounts": st.sampled_from([[], [{"server": "10.0.0.2", "path": "/exports", "mount_point": "data"}]]),
+        "metrics": st.booleans(),
+        "collect_logs": st.booleans(),
         "fault_tolerance": st.none() | st.just({"enabled": True, "redis_url": "redis://h", "redis_password": "p"}),
     },
 )
@@ -90,6 +93,7 @@ def test_a_definition_comes_back_and_means_the_same_again(body: dict[str, Any]) 
 @settings(max_examples=30, deadline=None)
 def test_an_empty_patch_and_a_patch_with_the_whole_document_change_nothing(body: dict[str, Any]) -> None:
     spec = spec_of(Definition.model_validate(body), DEFAULT)
+    spec = replace(spec, unhonoured={"vertex.network": "it has none"})
     spec = replace(spec, extras={"emr.extraParam": "x"}, spellings={**spec.spellings, "workers[0].queue": "odd"})
     assert patched({}, DEFAULT)(spec) == spec
     document = {key: value for key, value in spec_document(spec).items() if value is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -12,8 +13,9 @@ import pytest
 from heliostat.domain.engine import Volume
 from heliostat.domain.errors import InvalidSpec, MissingField
 from heliostat.domain.installation import Installation
+from heliostat.domain.mounts import mount_errors
 from heliostat.domain.quantities import MAX_CORES, MAX_MEMORY
-from heliostat.domain.spec import Autoscaling, ClusterSpec, FaultTolerance, NodeShape, WorkerGroup
+from heliostat.domain.spec import Autoscaling, ClusterSpec, FaultTolerance, NfsMount, NodeShape, WorkerGroup
 from heliostat.domain.validation import check, errors
 
 from .samples import SHAPE, SPEC
@@ -152,3 +154,42 @@ def test_a_reader_is_told_what_there_is_to_choose_from() -> None:
     text = "\n".join(str(error) for error in errors(spec, INSTALLATION, QUEUES))
     assert "ray-1.3.1 (Ray 2.60.0, Python 3.11)" in text
     assert "loopback" in text and "dev, root_queue" in text and "ecs.gn6i-c4g1.xlarge" in text
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("server", "", "required"),
+        ("server", "a b", "host name"),
+        ("server", "-x", "host name"),
+        ("server", "10.0.0.2:2049/x", "host name"),
+        ("path", "", "required"),
+        ("path", "exports", "absolute"),
+        ("path", "/a/../b", r"'\.\.'"),
+        ("path", "/a\n", "control"),
+        ("path", "/" + "a" * 1024, "1024"),
+        ("mount_point", "", "required"),
+        ("mount_point", "/data", "relative"),
+        ("mount_point", "../data", r"'\.\.'"),
+        ("mount_point", "a//b", "single slashes"),
+        ("mount_point", "data/", "single slashes"),
+        ("mount_point", "a\0", "control"),
+        ("mount_point", "a" * 256, "255"),
+    ],
+)
+def test_what_is_wrong_with_a_network_file_system(field: str, value: str, words: str) -> None:
+    good = NfsMount("10.0.0.2", "/exports", "data")
+    found = list(mount_errors([good, replace(NfsMount("nfs.example.org", "/", "other/place"), **{field: value})]))
+    assert [error.path for error in found] == [f"nfs_mounts[1].{field}"]
+    assert re.search(words, found[0].message), found[0].message
+
+
+def test_network_file_systems_that_can_be() -> None:
+    servers = ["10.0.0.2", "nfs", "nfs-1.example.org", "fd00::2", "[fd00::2]"]
+    assert not list(mount_errors([NfsMount(server, "/a b", f"p{at}") for at, server in enumerate(servers)]))
+    [double] = mount_errors([NfsMount("a", "/a", "data"), NfsMount("b", "/b", "data")])
+    assert (double.path, "second" in double.message) == ("nfs_mounts[1].mount_point", True)
+    [many] = mount_errors([NfsMount("a", "/a", f"p{at}") for at in range(33)])
+    assert many.path == "nfs_mounts"
+    broken = replace(SPEC, nfs_mounts=(NfsMount("a", "a", "data"),))
+    assert [error.path for error in errors(broken, INSTALLATION, QUEUES)] == ["nfs_mounts[0].path"]

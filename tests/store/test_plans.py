@@ -32,6 +32,8 @@ def ask(tx: Transaction) -> None:
     tx.clusters.page_with_instances(HOME, limit=10, offset=20, states=[State.RUNNING])
     tx.clusters.count(HOME)
     tx.clusters.active()
+    tx.clusters.running(None)
+    tx.clusters.running({HOME})
     tx.instances.get(instance)
     tx.instances.live(cluster)
     tx.instances.live_ids()

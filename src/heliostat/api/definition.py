@@ -19,7 +19,7 @@ from heliostat.domain.quantities import (
     parse_memory,
 )
 from heliostat.domain.secret import Secret
-from heliostat.domain.spec import Autoscaling, ClusterSpec, FaultTolerance, Lifetime, NodeShape, WorkerGroup
+from heliostat.domain.spec import Autoscaling, ClusterSpec, FaultTolerance, Lifetime, NfsMount, NodeShape, WorkerGroup
 
 from .documents import spec_document
 from .models.bodies import Definition, PlanRequest, Shape, Unnamed
@@ -67,6 +67,9 @@ def unnamed_spec_of(body: Unnamed, default_release: str, name: str = "") -> Clus
         fault_tolerance=_fault_tolerance(body),
         network_service=body.network_service,
         volumes=tuple(body.volumes),
+        nfs_mounts=tuple(NfsMount(row.server, row.path, row.mount_point) for row in body.nfs_mounts),
+        metrics=body.metrics,
+        collect_logs=body.collect_logs,
         labels=body.labels,
         spellings=spellings,
     )
@@ -75,8 +78,8 @@ def unnamed_spec_of(body: Unnamed, default_release: str, name: str = "") -> Clus
 def patched(patch: Any, default_release: str) -> Callable[[ClusterSpec], ClusterSpec]:
     """The change that a merge patch (RFC 7396) over the definition means.
 
-    Absent fields stay, null puts a field back to its default, objects are merged, lists (``workers``, ``volumes``) are
-    replaced. The change raises InvalidRequest with the path of what is wrong.
+    Absent fields stay, null puts a field back to its default, objects are merged, lists (``workers``, ``volumes``,
+    ``nfs_mounts``) are replaced. The change raises InvalidRequest with the path of what is wrong.
     """
     if not isinstance(patch, dict):
         raise InvalidRequest("a merge patch is a JSON object")
@@ -91,6 +94,7 @@ def patched(patch: Any, default_release: str) -> Callable[[ClusterSpec], Cluster
         return replace(
             after,
             extras=before.extras,
+            unhonoured=before.unhonoured,
             spellings=kept | dict(after.spellings),
             fault_tolerance=_with_password(before.fault_tolerance, after.fault_tolerance, patch),
         )
@@ -113,6 +117,7 @@ def replaced(body: Definition, default_release: str) -> Callable[[ClusterSpec | 
         return replace(
             after,
             extras=before.extras,
+            unhonoured=before.unhonoured,
             spellings=kept | dict(after.spellings),
             fault_tolerance=_with_password(before.fault_tolerance, after.fault_tolerance, {"fault_tolerance": given}),
         )

@@ -33,7 +33,7 @@ from heliostat.domain.records import (
 )
 from heliostat.domain.spec import ClusterSpec, NodeShape, masked
 from heliostat.domain.updates import FieldChange, renewing
-from heliostat.services import Caller, ClusterView, Explanation, Preview, ReleaseView, Services
+from heliostat.services import Caller, ClusterView, Explanation, MetricsTarget, Preview, ReleaseView, Services
 
 Document = dict[str, Any]
 """A JSON object; ``Any`` because it is JSON."""
@@ -198,6 +198,9 @@ def spec_document(spec: ClusterSpec) -> Document:
         },
         "network_service": spec.network_service,
         "volumes": list(spec.volumes),
+        "nfs_mounts": [asdict(mount) for mount in spec.nfs_mounts],
+        "metrics": spec.metrics,
+        "collect_logs": spec.collect_logs,
         "labels": dict(spec.labels),
     }
 
@@ -363,3 +366,24 @@ def me(caller: Caller, workspaces: Sequence[Workspace]) -> Mapping[str, Any]:
         "admin": principal.admin,
         "workspaces": [workspace(caller, row) for row in workspaces],
     }
+
+
+def metrics_targets(rows: Sequence[MetricsTarget]) -> list[Document]:
+    """As Prometheus' HTTP service discovery wants it. Labels have a prefix: plain ones are Prometheus' own, or Ray's."""
+    return [
+        {
+            "targets": [row.address],
+            "labels": {
+                "heliostat_workspace": row.cluster.workspace,
+                "heliostat_cluster": row.cluster.id,
+                "heliostat_cluster_name": row.cluster.spec.name,
+                "heliostat_instance": row.instance.id,
+                "heliostat_node": row.node.node,
+                "heliostat_group": row.node.group,
+                "heliostat_kind": row.node.kind,
+                "heliostat_component": row.component,
+                "ray_io_cluster": row.cluster.spec.name,
+            },
+        }
+        for row in rows
+    ]

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from .errors import InvalidSpec, MissingField
 from .installation import Installation
+from .mounts import mount_errors
 from .quantities import MAX_CORES, MAX_MEMORY
 from .spec import ClusterSpec, NodeShape, WorkerGroup
 
@@ -55,6 +56,7 @@ def errors(spec: ClusterSpec, installation: Installation, queues: Collection[str
             yield InvalidSpec(
                 f"volumes[{index}]", f"no volume has the id {volume!r}; volumes are configured by the operator"
             )
+    yield from mount_errors(spec.nfs_mounts)
     yield from _autoscaling(spec)
     yield from _lifetime(spec)
     yield from _fault_tolerance(spec)

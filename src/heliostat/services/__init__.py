@@ -16,6 +16,7 @@ from .directory import DirectoryService, ReleaseView
 from .identity import IdentityService, NewAccessKey, NewToken
 from .jobs import JobService, JobView, JobWish, masked_job
 from .logs import LogPiece, LogService
+from .monitoring import MetricsTarget, MonitoringService
 from .news import News
 from .operations import OperationService, OperationView, Track
 from .packages import PackageService
@@ -42,6 +43,8 @@ __all__ = [
     "Links",
     "LogPiece",
     "LogService",
+    "MetricsTarget",
+    "MonitoringService",
     "NewAccessKey",
     "NewToken",
     "News",

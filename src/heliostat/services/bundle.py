@@ -15,6 +15,7 @@ from .directory import DirectoryService
 from .identity import IdentityService
 from .jobs import JobService
 from .logs import LogService
+from .monitoring import MonitoringService
 from .news import News
 from .operations import OperationService
 from .packages import PackageService
@@ -47,6 +48,7 @@ class Services:
     queues: QueueService
     usage: UsageService
     operations: OperationService
+    monitoring: MonitoringService
     identity: IdentityService
     access: AccessService
     installation: Installation
@@ -73,6 +75,7 @@ class Services:
             queues=QueueService(store, clock, wake_queues),
             usage=UsageService(store, clock),
             operations=OperationService(store, clock, wake, tools.news),
+            monitoring=MonitoringService(store),
             identity=identity,
             access=AccessService(store, identity, installation, clock),
             installation=installation,

@@ -46,6 +46,9 @@ _FIRST_PAGE = _IDENTITY.where(_IN_WORKSPACE, _UNDELETED, _OWN).order_by(*_NEWEST
 _FIRST_PAGE_WITH_INSTANCES = (
     _WITH_INSTANCE.where(_IN_WORKSPACE, _UNDELETED, _OWN).order_by(*_NEWEST_FIRST).limit(_LIMITED)
 )
+_RUNNING = _WITH_INSTANCE.where(
+    _C.wanted == Wanted.RUNNING, _C.state == State.RUNNING, _UNDELETED, instances.c.id.is_not(None)
+).order_by(_C.id)
 _LOAD = select(clusters).where(_C.id.in_(bindparam("ids", expanding=True)))
 _OTHER = clusters.alias()
 _TAKEN = exists().where(
@@ -145,6 +148,12 @@ class Clusters:
             return self._pairs(self._connection.execute(self._paged(query, limit, offset, before)).all())
         values = {"workspace": workspace, "limit": limit}
         return self._pairs(self._connection.execute(_FIRST_PAGE_WITH_INSTANCES, values).all())
+
+    def running(self, workspaces: Collection[WorkspaceId] | None) -> list[tuple[Cluster, Instance]]:
+        """All that run, those made for jobs among them, each with its run, by id. None = of all workspaces."""
+        query = _RUNNING if workspaces is None else _RUNNING.where(_C.workspace.in_(workspaces))
+        pairs = self._pairs(self._connection.execute(query).all())
+        return [(cluster, instance) for cluster, instance in pairs if instance is not None]
 
     def get_with_instance(self, workspace: WorkspaceId, id: ClusterId) -> tuple[Cluster, Instance | None] | None:
         """As :meth:`get`, with its present run."""

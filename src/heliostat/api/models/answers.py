@@ -64,6 +64,12 @@ class FaultToleranceAnswer(Answer):
     redis_username: str
 
 
+class NfsMountAnswer(Answer):
+    server: str
+    path: str
+    mount_point: str
+
+
 class SpecListed(Answer):
     """A definition without what may hold secrets."""
 
@@ -78,6 +84,9 @@ class SpecListed(Answer):
     priority: int
     network_service: str | None
     volumes: list[str]
+    nfs_mounts: list[NfsMountAnswer]
+    metrics: bool
+    collect_logs: bool
     labels: dict[str, str]
 
 
@@ -95,6 +104,9 @@ class UnnamedSpecAnswer(Answer):
     fault_tolerance: FaultToleranceAnswer | None
     network_service: str | None
     volumes: list[str]
+    nfs_mounts: list[NfsMountAnswer]
+    metrics: bool
+    collect_logs: bool
     labels: dict[str, str]
 
 
@@ -357,6 +369,27 @@ class MeAnswer(Answer):
     name: str
     admin: bool
     workspaces: list[WorkspaceAnswer]
+
+
+class MetricsLabels(Answer):
+    """What Prometheus puts on every figure of a target."""
+
+    heliostat_workspace: str
+    heliostat_cluster: str = Field(description="Id.")
+    heliostat_cluster_name: str
+    heliostat_instance: str = Field(description="The run.")
+    heliostat_node: str
+    heliostat_group: str
+    heliostat_kind: Literal["head", "worker"]
+    heliostat_component: Literal["node", "dashboard", "autoscaler"]
+    ray_io_cluster: str = Field(description="The name once more, as Ray's own Grafana dashboards want it.")
+
+
+class MetricsTargets(Answer):
+    """A group of targets of Prometheus' HTTP service discovery."""
+
+    targets: list[str] = Field(examples=[["127.0.0.1:20001"]])
+    labels: MetricsLabels
 
 
 class VersionAnswer(Answer):

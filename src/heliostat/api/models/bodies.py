@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, SecretStr
 
+from heliostat.domain.mounts import MAX_NFS_MOUNTS
 from heliostat.domain.validation import MAX_DESCRIPTION, MAX_GROUPS, MAX_REPLICAS
 
 from .base import Body, Cores, Duration, Memory, Text
@@ -75,6 +76,14 @@ class FaultTolerance(Body):
     )
 
 
+class NfsMount(Body):
+    """A network file system that nodes shall see, as far as the engine can do that; see the cluster's findings."""
+
+    server: Text = Field(description="Host name or address.", examples=["10.0.0.2"])
+    path: Text = Field(description="Absolute path of the export on the server.", examples=["/exports/data"])
+    mount_point: Text = Field(description="Where nodes see it, below `/mnt/nfs`.", examples=["data"])
+
+
 class Unnamed(Body):
     """What a cluster shall be, whatever its name."""
 
@@ -99,6 +108,13 @@ class Unnamed(Body):
     fault_tolerance: FaultTolerance | None = None
     network_service: Text | None = None
     volumes: list[Text] = Field(default_factory=list, description="Ids of volumes that the operator has configured.")
+    nfs_mounts: list[NfsMount] = Field(default_factory=list, max_length=MAX_NFS_MOUNTS)
+    metrics: bool = Field(
+        default=True, description="Its nodes export figures, and Prometheus is told where (`GET /v1/metrics/targets`)."
+    )
+    collect_logs: bool = Field(
+        default=True, description="Logs of its nodes and jobs are kept in the log storage, to be read when it is gone."
+    )
     labels: dict[Text, Text] = Field(default_factory=dict, examples=[{"team": "search"}])
 
 

@@ -49,8 +49,8 @@ def merged(running: InstancePlan, newer: InstancePlan) -> InstancePlan:
 
     At once: how many nodes there shall be, by whose decision, within which bounds and grants; groups that are new or gone;
     and for the nodes that are begun from now on, their environment and labels. The shapes of groups, the head, the release,
-    the volumes and whether figures are exported stay as they run, unless the newer plan has nodes renewed: then everything is as it says, but for what
-    nodes that live together must agree on.
+    the volumes and the export of figures stay as they run, unless the newer plan has nodes renewed: then everything is as it
+    says, but for what nodes that live together must agree on.
     """
     if newer.renew > running.renew:
         release = running.release if unreachable(running, newer) else newer.release

@@ -2,9 +2,9 @@
 
 An entry is a whole small cluster without CPUs: a head and some workers, with a token of their own. What a live node can be
 given is a total of CPUs, memory and custom resources. Everything else it is born with, so a group whose nodes would differ in
-anything else is started cold: variables, volumes, switched-off metrics, labels and other options of ``ray start``, GPUs and whatever else Ray hands
-out one by one, another release, a larger object store, and the group's name, by which Ray labels its nodes and its
-autoscaler knows them. If that group is the head's, so is the whole cluster.
+anything else is started cold: variables, volumes, metrics that are off, labels and other options of ``ray start``, GPUs and
+whatever else Ray hands out one by one, another release, a larger object store, and the group's name, by which Ray labels its
+nodes and its autoscaler knows them. If that group is the head's, so is the whole cluster.
 """
 
 from __future__ import annotations
