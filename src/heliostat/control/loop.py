@@ -165,10 +165,11 @@ class _Clusters:
         self.tell = reconciler.tell
 
     def active(self, tx: Transaction) -> list[ClusterId]:
-        return tx.clusters.active()
+        return [*tx.clusters.active(), *tx.operations.busy()]
 
     def unsettled(self, tx: Transaction) -> list[ClusterId]:
-        return tx.clusters.unsettled()
+        # An update leaves the state as it is; whoever has the lease need not be who was asked for it.
+        return [*tx.clusters.unsettled(), *tx.operations.busy()]
 
     async def begin(self) -> None:
         await sweep(self._store, self._engine)

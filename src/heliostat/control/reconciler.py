@@ -17,7 +17,6 @@ from heliostat.domain.ids import ClusterId, InstanceId, WorkspaceId
 from heliostat.domain.installation import Installation
 from heliostat.domain.lifecycle import ATTENTION, Facts, Plan, Status, decide
 from heliostat.domain.operations import Operation
-from heliostat.domain.operations import settled as settled_operation
 from heliostat.domain.quota import ROOT, Claim, Limit
 from heliostat.domain.records import Cluster, Event, Instance
 from heliostat.domain.states import State, may
@@ -29,6 +28,7 @@ from heliostat.store import Store, Transaction
 from .admission import waits_for
 from .beside import Beside
 from .plans import plan_of
+from .settling import end_operations, give_up, hopeless, in_time, news_of
 
 log = structlog.get_logger()
 ACTOR = "heliostat"
@@ -50,6 +50,11 @@ class Loaded:
     """What more of its nodes wait for, if it was."""
     operations: tuple[Operation, ...] = ()
     """Those under way."""
+
+    @property
+    def present(self) -> Instance | None:
+        """The present run, if there is one."""
+        return next((row for row in self.instances if row.id == self.cluster.instance), None)
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,11 @@ class Reconciler:
         loaded = await self._store.read(lambda tx: _load(tx, key))
         if loaded is None:
             return None
+        if hopeless(loaded.operations, loaded.cluster, loaded.present, self._clock.now()):
+            # Before the engine is asked for anything: it may have no answer for a long time.
+            left = await self._store.write(lambda tx: give_up(tx, key, self._clock.now()))
+            loaded = replace(loaded, operations=tuple(left))
+            await self._tell_others(key)
         seen = {row.id: await self._engine.observe(row.id) for row in loaded.instances}
         facts = Facts(loaded.cluster, loaded.instances, seen, loaded.waiting, loaded.short)
         plan = decide(facts, self._clock.now())
@@ -118,6 +128,7 @@ class Reconciler:
         if not facts.waiting and any(claim.missing for claim in after(loaded.claims, changes)):
             # Where another server makes the grant, this one is not woken for it.
             plan = replace(plan, again=ATTENTION if plan.again is None else min(plan.again, ATTENTION))
+        plan = replace(plan, again=in_time(plan.again, loaded.operations, self._clock.now()))
         if not changes and self._nothing_new(facts, plan, loaded.operations):
             return plan.again
         outcome = await self._store.write(lambda tx: self._record(tx, facts, plan, loaded.claims, changes))
@@ -125,9 +136,12 @@ class Reconciler:
             self._queues_changed(facts.cluster.workspace)
         if outcome.current:
             self._remember(facts, plan)
-            if self._changed is not None:
-                await self._changed(key)
+            await self._tell_others(key)
         return NOW if outcome.granted or not outcome.current else plan.again
+
+    async def _tell_others(self, key: ClusterId) -> None:
+        if self._changed is not None:
+            await self._changed(key)
 
     def _settled(
         self, facts: Facts, plan: Plan, claims: Sequence[Claim], applied: Mapping[str, int] | None
@@ -168,8 +182,7 @@ class Reconciler:
         """
         if plan.ended or plan.purge or plan.status.why is not None:
             return False
-        now = self._clock.now()
-        if any(settled_operation(row, facts.cluster, facts.present, now) != row for row in operations):
+        if news_of(operations, facts.cluster, facts.present, self._clock.now()):
             return False
         return _after(facts.cluster, plan, facts.present) == facts.cluster and all(
             _observed(row, facts, plan, row.running_at) == row
@@ -246,7 +259,7 @@ class Reconciler:
         if plan.purge:
             tx.events.add(_event(stored, now, "Deleted", "deleted; nothing of it is left"))
             tx.clusters.purge(stored.id)
-            _end_operations(tx, stored.id, None, None, now)
+            end_operations(tx, stored.id, None, None, now)
             return outcome
         after = _after(stored, plan, None if facts.present is None else tx.instances.get(facts.present.id))
         if not may(before.state, after.state):
@@ -256,7 +269,7 @@ class Reconciler:
         if plan.status.why is not None:
             tx.events.add(_state_event(after, stored, plan.status, facts, now))
         present = None if after.instance is None else tx.instances.get(after.instance)
-        _end_operations(tx, after.id, after, present, now)
+        end_operations(tx, after.id, after, present, now)
         return outcome
 
     def _record_claims(
@@ -332,16 +345,6 @@ class Reconciler:
                 updated = replace(updated, logs_kept=True)
             if updated != current:
                 tx.instances.save(updated)
-
-
-def _end_operations(
-    tx: Transaction, key: ClusterId, cluster: Cluster | None, instance: Instance | None, now: datetime
-) -> None:
-    """Write down which operations on the cluster have ended by what is recorded of it now."""
-    for operation in tx.operations.open(key):
-        ended = settled_operation(operation, cluster, instance, now)
-        if not ended.open:
-            tx.operations.end(ended)
 
 
 def _load(tx: Transaction, key: ClusterId) -> Loaded | None:

@@ -6,6 +6,7 @@ transaction that records what came of the wish. So it is as crash-safe as they a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from enum import StrEnum
 from .engine import NodeState
 from .ids import ClusterId, OperationId, PrincipalId, WorkspaceId
 from .records import Cluster, Instance
-from .spec import ClusterSpec
+from .spec import ClusterSpec, WorkerGroup
 from .states import State, Wanted
 
 UPDATE_PATIENCE = timedelta(seconds=840)
@@ -82,22 +83,37 @@ def settled(operation: Operation, cluster: Cluster | None, instance: Instance | 
         return _failed(operation, now, Failure.OVERTAKEN, "the cluster was stopped before it was done")
     if cluster.state is State.RUNNING and instance is not None and _reached(operation, instance):
         return replace(operation, ended_at=now)
-    if operation.kind is Kind.UPDATE and now - operation.created_at >= UPDATE_PATIENCE:
-        message = (
-            f"its nodes are not all there after {UPDATE_PATIENCE.seconds} s and are waited for on: {cluster.message}"
-        )
+    if patience(operation, now) == timedelta(0):
+        waits = "" if cluster.message == "ok" else f": {cluster.message}"
+        message = f"its nodes are not all as asked for after {UPDATE_PATIENCE.seconds} s and are waited for on{waits}"
         return _failed(operation, now, Failure.NO_ROOM, message)
     return operation
 
 
+def patience(operation: Operation, now: datetime) -> timedelta | None:
+    """How much longer an operation may take; None = as long as it takes."""
+    if not operation.open or operation.kind is not Kind.UPDATE:
+        return None
+    return max(operation.created_at + UPDATE_PATIENCE - now, timedelta(0))
+
+
 def _reached(operation: Operation, instance: Instance) -> bool:
-    """Whether a run that is up is what the operation asked for, or something newer."""
+    """Whether a run that is up is what the operation asked for, or something newer. Nodes that drain are gone for it."""
     if instance.running_at is None or instance.generation < operation.generation:
         return False
-    if operation.kind is not Kind.UPDATE or instance.spec.autoscaling.enabled:
+    if operation.kind is not Kind.UPDATE:
         return True
-    alive = [node.group for node in instance.nodes if node.kind != "head" and node.state is NodeState.ALIVE]
-    return all(alive.count(group.name) == group.replicas for group in instance.spec.workers)
+    bounds = {group.name: _bounds(group, instance.spec.autoscaling.enabled) for group in instance.spec.workers}
+    alive = Counter(node.group for node in instance.nodes if node.kind != "head" and node.state is NodeState.ALIVE)
+    return alive.keys() <= bounds.keys() and all(least <= alive[name] <= most for name, (least, most) in bounds.items())
+
+
+def _bounds(group: WorkerGroup, scales: bool) -> tuple[int, int]:
+    """How many nodes of a group are right: whatever Ray's autoscaler may decide on, where there is one."""
+    if not scales:
+        return group.replicas, group.replicas
+    least = group.min_replicas or 0
+    return least, max(least, group.replicas if group.max_replicas is None else group.max_replicas)
 
 
 def _failed(operation: Operation, now: datetime, failure: Failure, message: str) -> Operation:

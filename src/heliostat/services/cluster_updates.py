@@ -146,8 +146,11 @@ class ClusterUpdates(ClusterBase):
 
         ``rolling``: the run stays, and its nodes are replaced one after the other. ``instance`` guards a late call: another
         run than that is left alone (Conflict). Repeating a call with its ``client_token`` restarts nothing twice. Raises
-        Conflict, IdempotencyMismatch, QuotaExceeded, and NotReady when the stored release cannot run here.
+        Conflict, IdempotencyMismatch, QuotaExceeded, and NotReady when the stored release cannot run here. A rolling one is
+        no operation: it has no end that could be told from outside.
         """
+        if rolling and track is not None:
+            raise ValueError("a rolling restart cannot be tracked")
         record = await self._store.read(lambda tx: self._seen(tx, caller, workspace, cluster))
         problem = await self._start_problem(record.spec)
 

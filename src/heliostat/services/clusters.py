@@ -34,10 +34,10 @@ class ClusterService(ClusterUpdates):
         client_token: str | None = None,
         track: Track | None = None,
     ) -> Cluster:
-        """Store a new cluster, and start it if asked. With ``track`` that is an operation, until it runs.
+        """Store a new cluster, and start it if asked. With ``track`` that is an operation: until it runs, if it is started.
 
-        A ``client_token`` seen in the last 24 hours returns the cluster that it made then. Raises InvalidSpec,
-        AlreadyExists (the name), IdempotencyMismatch, NotReady (with ``start``: its release cannot run here).
+        A ``client_token`` seen in the last 24 hours returns the cluster that it made then, and opens no operation. Raises
+        InvalidSpec, AlreadyExists (the name), IdempotencyMismatch, NotReady (with ``start``: its release cannot run here).
         """
         spec = self._resolved(spec)
         problem = await self._start_problem(spec) if start else None
@@ -66,7 +66,7 @@ class ClusterService(ClusterUpdates):
             self._report_findings(tx, record, caller, now)
             record = self._begin(tx, record, caller, now) if start else record
             if track is not None:
-                open_operation(tx, track, Kind.CREATE, record, caller, now)
+                open_operation(tx, track, Kind.CREATE, record, caller, now, ended=not start)
             return record, True
 
         record, fresh = await self._store.write(work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -100,7 +101,8 @@ class OperationService:
         def work(tx: Transaction) -> Sequence[OperationView]:
             authorise(tx, caller, workspace, Role.VIEWER, "see operations")
             rows = tx.operations.page(workspace, limit=limit, cluster=cluster, before=before, open=open)
-            known = {row.cluster: tx.clusters.get_with_instance(workspace, row.cluster) for row in rows}
+            clusters = {row.cluster for row in rows}
+            known = {cluster: tx.clusters.get_with_instance(workspace, cluster) for cluster in clusters}
             return [OperationView(row, *(known[row.cluster] or (None, None))) for row in rows]
 
         return await self._store.read(work)
@@ -112,20 +114,20 @@ class OperationService:
 
         def work(tx: Transaction) -> Mapping[ClusterId, Operation]:
             authorise(tx, caller, workspace, Role.VIEWER, "see operations")
-            rows = sorted(tx.operations.open_among(clusters), key=lambda row: row.created_at)
-            return {row.cluster: row for row in rows if row.workspace == workspace}
+            return {row.cluster: row for row in tx.operations.open_among(clusters) if row.workspace == workspace}
 
         return await self._store.read(work)
 
     async def wait(self, caller: Caller, workspace: WorkspaceId, id: OperationId, seconds: float) -> OperationView:
         """The operation when it has ended, or after ``seconds``."""
-        left = seconds
+        now = asyncio.get_running_loop().time
+        deadline = now() + seconds
         while True:
             view = await self.get(caller, workspace, id)
+            left = deadline - now()
             if not view.operation.open or left <= 0:
                 return view
             await self._news.wait(view.operation.cluster, min(LOOK_SECONDS, left))
-            left -= LOOK_SECONDS
 
     async def changed(self, cluster: ClusterId, seconds: float) -> None:
         """Wait until something may have changed of a cluster, at most ``seconds``."""

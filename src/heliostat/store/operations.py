@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import orjson
@@ -19,9 +19,10 @@ from .statements import AnyRow, batches, changed, insert_new
 
 _O = operations.c
 _FIND = select(operations).where(_O.id == bindparam("operation"))
-_OPEN = (
-    select(operations).where(_O.cluster == bindparam("cluster"), _O.ended_at.is_(None)).order_by(_O.created_at, _O.id)
-)
+_OPEN = select(operations).where(_O.cluster == bindparam("cluster"), _O.ended_at.is_(None))
+"""Put into order elsewhere, so that the index of the few that are open serves it and not that of all."""
+_OPEN_AMONG = select(operations).where(_O.cluster.in_(bindparam("clusters", expanding=True)), _O.ended_at.is_(None))
+_BUSY = select(_O.cluster).where(_O.ended_at.is_(None)).distinct()
 _END = update(operations).where(_O.id == bindparam("operation"), _O.ended_at.is_(None))
 
 
@@ -58,15 +59,18 @@ class Operations:
 
     def open(self, cluster: ClusterId) -> builtins.list[Operation]:
         """Those of a cluster that have not ended, oldest first."""
-        return [self._operation(row) for row in self._connection.execute(_OPEN, {"cluster": cluster})]
+        return self._in_order(self._connection.execute(_OPEN, {"cluster": cluster}))
 
     def open_among(self, clusters: Sequence[ClusterId]) -> builtins.list[Operation]:
         """The same for many clusters."""
-        found = []
+        found: builtins.list[AnyRow] = []
         for some in batches(clusters, 500):
-            rows = self._connection.execute(select(operations).where(_O.cluster.in_(some), _O.ended_at.is_(None)))
-            found += [self._operation(row) for row in rows]
-        return found
+            found += self._connection.execute(_OPEN_AMONG, {"clusters": some}).all()
+        return self._in_order(found)
+
+    def busy(self) -> builtins.list[ClusterId]:
+        """The clusters that have one that has not ended."""
+        return [ClusterId(id) for id in self._connection.execute(_BUSY).scalars()]
 
     def page(
         self,
@@ -114,6 +118,11 @@ class Operations:
         if ids:
             self._connection.execute(delete(operations).where(_O.id.in_(ids)))
         return len(ids)
+
+    def _in_order(self, rows: Iterable[AnyRow]) -> builtins.list[Operation]:
+        """Oldest first. Nothing can follow a deletion, so of the same moment that is the last."""
+        found = [self._operation(row) for row in rows]
+        return sorted(found, key=lambda row: (row.created_at, row.kind is Kind.DELETE, row.id))
 
     def _operation(self, row: AnyRow) -> Operation:
         return Operation(

@@ -38,6 +38,9 @@ class Workspaces:
         return None if row is None else _workspace(row)
 
     def by_number(self, number: int) -> Workspace | None:
+        """``number`` may be any: callers take it from what users write."""
+        if not 0 <= number < 10**12:
+            return None
         row = self._connection.execute(select(workspaces).where(_W.number == number)).first()
         return None if row is None else _workspace(row)
 
