@@ -5,7 +5,8 @@ counts only on a cluster's own host and under the rules of :mod:`.browser`. A to
 logs, so only tokens that die with the instance may stand there, and browsers are made to forget it at once.
 
 Only texts in the shape of a Heliostat token count: Ray's own token of some other cluster, which Ray's SDK adds by itself
-when it finds one in its environment, is no credential here and does not get in the way of one.
+when it finds one in its environment, is no credential here and does not get in the way of one. Neither is a JSON Web Token
+that does not claim to be signed with a key of ours.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from heliostat.domain import passes
+from heliostat.domain import access_tokens, passes
 from heliostat.domain.secret import Secret
+from heliostat.domain.service_accounts import JWT, MAX_TOKEN, names_us
 
 from .request import RAY_TOKEN, Form, GatewayRequest, Place
 from .settings import GatewaySettings
@@ -24,9 +26,12 @@ API_TOKEN = "hlt_"
 _CLUSTER_MARK = "~"
 _SUBMIT_TOKEN = r"[0-9a-f]{32}"
 _PASS = passes.PREFIX + r"[A-Za-z0-9_.-]{1,2000}"
-_API_TOKEN = API_TOKEN + r"[A-Za-z0-9_-]{1,200}(?:~[a-z0-9-]{1,63})?"
-SHAPES = re.compile(f"{_SUBMIT_TOKEN}|{_PASS}|{_API_TOKEN}")
+_JWT = rf"(?=[A-Za-z0-9_.-]{{1,{MAX_TOKEN}}}(?:~|$)){JWT.pattern}"
+_OF_PRINCIPAL = rf"(?:{API_TOKEN}[A-Za-z0-9_-]{{1,200}}|{access_tokens.SHAPE}|{_JWT})(?:~[a-z0-9-]{{1,63}})?"
+SHAPES = re.compile(f"{_SUBMIT_TOKEN}|{_PASS}|{_OF_PRINCIPAL}")
 """Of all tokens that may open something."""
+_DIES_WITH_RUN = re.compile(f"{_SUBMIT_TOKEN}|{_PASS}")
+"""Of those that may stand elsewhere than in a header."""
 _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
 
 
@@ -52,15 +57,15 @@ def credential_of(request: GatewayRequest, place: Place, settings: GatewaySettin
     A header wins over the query, and that over a cookie, which nobody chose to send; two different ones of the first two
     kinds are refused rather than one of them ignored.
     """
-    shown = {token: Source.HEADER for token in _in_headers(request) if SHAPES.fullmatch(token)}
+    shown = {token: Source.HEADER for token in _in_headers(request) if _may_count(token)}
     if place.form is Form.HOST:
         for token in place.tokens:
-            if token.startswith(API_TOKEN):
+            if token.startswith((API_TOKEN, access_tokens.PREFIX)) or names_us(token.partition("~")[0]):
                 raise BadCredential(
                     "An API token must not stand in a URL, where it would be kept in histories and logs. Send it in the "
                     "header 'Authorization: Bearer <token>', or use the cluster's dashboard link."
                 )
-            if SHAPES.fullmatch(token):
+            if _DIES_WITH_RUN.fullmatch(token):
                 shown.setdefault(token, Source.QUERY)
     if len(shown) > 1:
         raise BadCredential(
@@ -71,7 +76,13 @@ def credential_of(request: GatewayRequest, place: Place, settings: GatewaySettin
         return Credential(Secret(token), source)
     cookies = {value for name, value in _cookies(request) if name == cookie_name(request, settings)}
     cookie = cookies.pop() if len(cookies) == 1 and place.form is Form.HOST else ""
-    return Credential(Secret(cookie), Source.COOKIE) if SHAPES.fullmatch(cookie) else None
+    return Credential(Secret(cookie), Source.COOKIE) if _DIES_WITH_RUN.fullmatch(cookie) else None
+
+
+def _may_count(token: str) -> bool:
+    """Whether a text of a header is meant for us."""
+    text = token.partition("~")[0]
+    return bool(SHAPES.fullmatch(token)) and (not JWT.fullmatch(text) or names_us(text))
 
 
 def cookie_name(request: GatewayRequest, settings: GatewaySettings) -> str:

@@ -223,7 +223,7 @@ def _log_in(reading: Reading, access: Access | None, settings: GatewaySettings) 
     if place.form is not Form.HOST or request.method != "POST":
         sentence = "Log in on the cluster's own host, with POST and the token in the header Authorization."
         return _say(request, place.form, settings, 405, "method_not_allowed", "Bad request", sentence)
-    if access is None or credential is None or credential.source is not Source.HEADER:
+    if access is None or access.ended or credential is None or credential.source is not Source.HEADER:
         return _say(request, place.form, settings, 403, "unauthenticated", "Wrong token", _WRONG_TOKEN)
     if access.route is None:
         return _not_up(reading, access, settings)

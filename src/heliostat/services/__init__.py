@@ -12,8 +12,9 @@ from .caller import Caller
 from .cluster_changes import Preview, Refusal
 from .cluster_views import ClusterView
 from .clusters import ClusterService
-from .directory import DirectoryService, ReleaseView
-from .identity import IdentityService, NewAccessKey, NewToken
+from .directory import DirectoryService, ProjectRefused, ReleaseView
+from .google_identity import GoogleIdentity, NewServiceAccountKey, Setup
+from .identity import IdentityService, KeyWish, NewAccessKey, NewToken
 from .jobs import JobService, JobView, JobWish, masked_job
 from .logs import LogPiece, LogService
 from .monitoring import MetricsTarget, MonitoringService
@@ -32,6 +33,7 @@ __all__ = [
     "ClusterView",
     "DirectoryService",
     "Explanation",
+    "GoogleIdentity",
     "Holder",
     "Hours",
     "IdentityService",
@@ -40,24 +42,28 @@ __all__ = [
     "JobTools",
     "JobView",
     "JobWish",
+    "KeyWish",
     "Links",
     "LogPiece",
     "LogService",
     "MetricsTarget",
     "MonitoringService",
     "NewAccessKey",
+    "NewServiceAccountKey",
     "NewToken",
     "News",
     "OperationService",
     "OperationView",
     "PackageService",
     "Preview",
+    "ProjectRefused",
     "QueueService",
     "QueueView",
     "Refusal",
     "ReleaseView",
     "Route",
     "Services",
+    "Setup",
     "Track",
     "UsageLine",
     "UsageReport",

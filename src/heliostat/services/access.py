@@ -6,27 +6,32 @@ access at once. A token is one of
 * the submit token of an instance (32 hex digits): runs code on that instance, names it by itself;
 * a pass (``hlp_...``, :mod:`heliostat.domain.passes`): a dashboard link or a browser's session, likewise;
 * an API token (``hlt_...``): whatever its principal's role in the cluster's workspace allows; it needs to be told the
-  cluster, by host name, by path, or as ``<token>~<cluster>`` where a client can send nothing but a token.
+  cluster, by host name, by path, or as ``<token>~<cluster>`` where a client can send nothing but a token;
+* a token of Google's clients (self-signed, or an access token ``hlo_...``): the same. These last for an hour, and clients
+  of Jobs and Ray Client never renew theirs; so here, and nowhere else, one that has ended still opens the runs that were
+  there before its end, for ``Installation.session_grace``.
 """
 
 from __future__ import annotations
 
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-from heliostat.domain import passes
+from heliostat.domain import access_tokens, passes
 from heliostat.domain.errors import Unauthenticated
 from heliostat.domain.ids import ClusterId, InstanceId, WorkspaceId
 from heliostat.domain.installation import Installation
 from heliostat.domain.passes import Pass, Purpose
 from heliostat.domain.records import Cluster, Instance, Principal, Role
 from heliostat.domain.secret import Secret
+from heliostat.domain.service_accounts import names_us
 from heliostat.domain.states import State
 from heliostat.store import Store, Transaction
 
+from .google_identity import GoogleIdentity
 from .identity import TOKEN_PREFIX, IdentityService
 from .seams import Clock
 
@@ -80,12 +85,17 @@ class Access:
     """None while the cluster is not up; ``state`` says why."""
     purpose: Purpose | None = None
     """Set when the token was a pass."""
+    ended: bool = False
+    """Whether the token's own time is over, and it only carries on what was there before."""
 
 
 class AccessService:
-    def __init__(self, store: Store, identity: IdentityService, installation: Installation, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, identity: IdentityService, google: GoogleIdentity, installation: Installation, clock: Clock
+    ) -> None:
         self._store = store
         self._identity = identity
+        self._google = google
         self._installation = installation
         self._clock = clock
         self._key = store.derived_key("passes")
@@ -106,8 +116,8 @@ class AccessService:
         claimed = passes.read(token)
         if claimed is not None:
             return await self._of_pass(token, claimed, cluster)
-        if token.startswith(TOKEN_PREFIX):
-            text, _, named = token.partition("~")
+        text, _, named = token.partition("~")
+        if text.startswith((TOKEN_PREFIX, access_tokens.PREFIX)) or names_us(text):
             if named and cluster is not None and named != cluster:
                 return None
             return await self._of_principal(text, cluster or ClusterId(named))
@@ -170,7 +180,7 @@ class AccessService:
 
     async def _of_principal(self, token: str, cluster: ClusterId) -> Access | None:
         try:
-            principal = await self._identity.by_token(token)
+            principal, end = await self._principal(token)
         except Unauthenticated:
             return None
 
@@ -182,7 +192,18 @@ class AccessService:
 
         pair = await self._store.read(work)
         role = principal.role_in(pair[0].workspace) if pair else None
-        return None if pair is None or role is None else _access(principal.name, role, pair[0], pair[1], None)
+        if pair is None or role is None:
+            return None
+        access = _access(principal.name, role, pair[0], pair[1], None)
+        if end is None or self._clock.now() < end:
+            return access
+        return None if pair[1] is None or pair[1].created_at > end else replace(access, ended=True)
+
+    async def _principal(self, token: str) -> tuple[Principal, datetime | None]:
+        """Who it is, and when that token ends (None: at no set time). Raises Unauthenticated."""
+        if token.startswith(TOKEN_PREFIX):
+            return await self._identity.by_token(token), None
+        return await self._google.principal_of(token, grace=self._installation.session_grace)
 
 
 @lru_cache(maxsize=4)

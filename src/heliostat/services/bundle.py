@@ -12,6 +12,7 @@ from heliostat.store import Store
 from .access import AccessService
 from .clusters import ClusterService
 from .directory import DirectoryService
+from .google_identity import GoogleIdentity
 from .identity import IdentityService
 from .jobs import JobService
 from .logs import LogService
@@ -50,6 +51,7 @@ class Services:
     operations: OperationService
     monitoring: MonitoringService
     identity: IdentityService
+    google: GoogleIdentity
     access: AccessService
     installation: Installation
     clock: Clock
@@ -66,18 +68,21 @@ class Services:
         wake_queues: WakeQueues = lambda workspace: None,
     ) -> Services:
         identity = IdentityService(store, clock)
+        directory = DirectoryService(store, installation, capabilities, clock)
+        google = GoogleIdentity(store, identity, directory, installation, clock)
         return cls(
             clusters=ClusterService(store, installation, capabilities, clock, wake),
             jobs=JobService(store, installation, capabilities, tools.sources, clock, tools.wake),
             logs=LogService(store, tools.storage, tools.news, clock),
             packages=PackageService(store, tools.storage, clock, tools.scratch, tools.max_package_bytes),
-            directory=DirectoryService(store, installation, capabilities, clock),
+            directory=directory,
             queues=QueueService(store, clock, wake_queues),
             usage=UsageService(store, clock),
             operations=OperationService(store, clock, wake, tools.news),
             monitoring=MonitoringService(store),
             identity=identity,
-            access=AccessService(store, identity, installation, clock),
+            google=google,
+            access=AccessService(store, identity, google, installation, clock),
             installation=installation,
             clock=clock,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from heliostat.domain.errors import Forbidden, InvalidRequest, NotFound
@@ -15,6 +16,10 @@ from heliostat.store import Store, Transaction
 from .caller import Caller, authorise
 from .seams import Capabilities, Clock
 
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_SHOWN = 64
+"""Characters of what was asked for that an error repeats."""
+
 
 @dataclass(frozen=True)
 class ReleaseView:
@@ -27,6 +32,18 @@ class ReleaseView:
     """``ready``, ``building``, ``absent`` (built at the first start) or ``failed``."""
     detail: str
     default: bool
+
+
+class ProjectRefused(Forbidden):
+    """No such project, or none that the caller has a role in: one error for both, so that it tells nothing."""
+
+    def __init__(self, project: str, principal: str) -> None:
+        super().__init__("use this project", principal, Role.VIEWER)
+        self.message = (
+            f"{principal} may not use the project {project[:_SHOWN]!r}, or there is no such project (or workspace); yours are "
+            "listed by: heliostat workspace list"
+        )
+        self.args = (self.message,)
 
 
 class DirectoryService:
@@ -47,6 +64,22 @@ class DirectoryService:
 
     async def workspace(self, caller: Caller, workspace: WorkspaceId) -> Workspace:
         return await self._store.read(lambda tx: authorise(tx, caller, workspace, Role.VIEWER, "see the workspace"))
+
+    async def project(self, caller: Caller, text: str) -> Workspace:
+        """The workspace that a client calls a project, by its number, its id or its name. Raises ProjectRefused."""
+
+        def work(tx: Transaction) -> Workspace | None:
+            named = [
+                tx.workspaces.by_number(int(text)) if _NUMBER.fullmatch(text) else None,
+                tx.workspaces.get(WorkspaceId(text)),
+                tx.workspaces.by_name(text),
+            ]
+            return next((found for found in named if found is not None), None)
+
+        found = await self._store.read(work)
+        if found is None or not caller.may(found.id, Role.VIEWER):
+            raise ProjectRefused(text, caller.principal.name)
+        return found
 
     async def create_workspace(self, caller: Caller, name: str) -> Workspace:
         """A new workspace with its ``root_queue``; for installation admins. Raises AlreadyExists."""

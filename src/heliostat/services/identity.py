@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -26,6 +27,16 @@ NONCE_MEMORY = timedelta(minutes=30)
 
 USE_INTERVAL = timedelta(hours=1)
 MAX_LIFETIME = timedelta(days=36500)
+
+
+@dataclass(frozen=True)
+class KeyWish:
+    """What every kind of key can be told."""
+
+    principal: str | None = None
+    """Whose it is: the caller's own when None; admins may name others, who are made when new."""
+    description: str = ""
+    lifetime: timedelta | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,10 @@ class IdentityService:
 
     async def by_token(self, text: str) -> Principal:
         """Who a bearer token belongs to. Raises Unauthenticated."""
+        return (await self.token(text))[1]
+
+    async def token(self, text: str) -> tuple[Credential, Principal]:
+        """A bearer token that is good now, with its principal. Raises Unauthenticated."""
 
         def work(tx: Transaction) -> tuple[Credential, Principal] | None:
             return tx.credentials.token(text)
@@ -75,8 +90,8 @@ class IdentityService:
         now = self._clock.now()
         if found is None or not found[0].usable(now):
             raise Unauthenticated("this API token is unknown, expired or revoked; make one with: heliostat key create")
-        await self._note_use(found[0].id, now)
-        return found[1]
+        await self.note_use(found[0].id, now)
+        return found
 
     async def access_key(self, key_id: str) -> tuple[Credential, Principal, Secret] | None:
         """An access key with its secret, also a revoked or expired one (see ``Credential.usable``); None if unknown."""
@@ -96,16 +111,36 @@ class IdentityService:
         self, caller: Caller, *, principal: str | None = None, description: str = "", lifetime: timedelta | None = None
     ) -> NewAccessKey:
         """A key pair for the caller, or for another principal if the caller is an admin (made if it does not exist)."""
-        secret = _new_secret()
-        credential = await self._add(caller, principal, description, lifetime, CredentialKind.ACCESS_KEY, secret)
-        return NewAccessKey(credential, secret)
+        secret, key_id = _new_secret(), _new_key_id()
+
+        def keep(tx: Transaction, credential: Credential, owner: Principal) -> None:
+            tx.credentials.add_access_key(credential, secret)
+
+        wish = KeyWish(principal, description, lifetime)
+        return NewAccessKey((await self._add(caller, key_id, CredentialKind.ACCESS_KEY, wish, keep))[0], secret)
 
     async def create_token(
         self, caller: Caller, *, principal: str | None = None, description: str = "", lifetime: timedelta | None = None
     ) -> NewToken:
         """A bearer token, likewise."""
         token = _new_token()
-        return NewToken(await self._add(caller, principal, description, lifetime, CredentialKind.TOKEN, token), token)
+
+        def keep(tx: Transaction, credential: Credential, owner: Principal) -> None:
+            tx.credentials.add_token(credential, token.reveal())
+
+        wish = KeyWish(principal, description, lifetime)
+        return NewToken((await self._add(caller, _token_id(token), CredentialKind.TOKEN, wish, keep))[0], token)
+
+    async def add_service_account_key(
+        self, caller: Caller, public_key: str, subject: Callable[[Principal], str], wish: KeyWish
+    ) -> tuple[Credential, Principal]:
+        """The public half (PEM, checked by the caller) of a key whose other half never comes here; ``subject`` names the
+        address that signs with it."""
+
+        def keep(tx: Transaction, credential: Credential, owner: Principal) -> None:
+            tx.credentials.add_service_account_key(credential, public_key, subject(owner))
+
+        return await self._add(caller, secrets.token_hex(20), CredentialKind.SERVICE_ACCOUNT_KEY, wish, keep)
 
     async def keys(self, caller: Caller) -> list[Credential]:
         """The caller's credentials; an admin sees everybody's."""
@@ -167,7 +202,7 @@ class IdentityService:
 
         return await self._store.write(work)
 
-    async def _note_use(self, credential: str, now: datetime) -> None:
+    async def note_use(self, credential: str, now: datetime) -> None:
         """At most once an hour, so that most requests write nothing; what is forgotten costs one more write."""
         noted = self._noted.get(credential)
         if noted is None or now - noted >= USE_INTERVAL:
@@ -175,23 +210,19 @@ class IdentityService:
             await self._store.write(lambda tx: tx.credentials.used(credential, now))
 
     async def _add(
-        self, caller: Caller, principal: str | None, description: str, lifetime: timedelta | None,
-        kind: CredentialKind, secret: Secret,
-    ) -> Credential:  # fmt: skip
-        if lifetime is not None and not timedelta(0) < lifetime <= MAX_LIFETIME:
+        self, caller: Caller, key_id: str, kind: CredentialKind, wish: KeyWish,
+        keep: Callable[[Transaction, Credential, Principal], None],
+    ) -> tuple[Credential, Principal]:  # fmt: skip
+        if wish.lifetime is not None and not timedelta(0) < wish.lifetime <= MAX_LIFETIME:
             raise InvalidRequest("must be more than nothing and at most 100 years", path="lifetime")
-        key_id = _new_key_id() if kind is CredentialKind.ACCESS_KEY else _token_id(secret)
 
-        def work(tx: Transaction) -> Credential:
+        def work(tx: Transaction) -> tuple[Credential, Principal]:
             now = self._clock.now()
-            owner = self._owner(tx, caller, principal)
-            expires = now + lifetime if lifetime else None
-            credential = Credential(key_id, kind, owner.id, description, now, expires)
-            if kind is CredentialKind.ACCESS_KEY:
-                tx.credentials.add_access_key(credential, secret)
-            else:
-                tx.credentials.add_token(credential, secret.reveal())
-            return credential
+            owner = self._owner(tx, caller, wish.principal)
+            expires = now + wish.lifetime if wish.lifetime else None
+            credential = Credential(key_id, kind, owner.id, wish.description, now, expires)
+            keep(tx, credential, owner)
+            return credential, owner
 
         return await self._store.write(work)
 

@@ -16,9 +16,10 @@ database), ``workers`` (threads and retries), one module per repository, ``codec
 domain, decided before and written here.
 """
 
+from .credentials import ServiceAccountKey
 from .jobs import JobFilter
 from .settings import StoreSettings
 from .store import Store
 from .transaction import Transaction
 
-__all__ = ["JobFilter", "Store", "StoreSettings", "Transaction"]
+__all__ = ["JobFilter", "ServiceAccountKey", "Store", "StoreSettings", "Transaction"]

@@ -1,13 +1,15 @@
 """Credentials in the database.
 
 An access key's secret is sealed, since checking a signature takes the secret itself. Of a token only the SHA-256 is
-kept. Lookups return revoked and expired credentials too: the caller says why it refuses (``Credential.usable``).
+kept, of a service account's key the public half. Lookups return revoked and expired credentials too: the caller says why
+it refuses (``Credential.usable``).
 """
 
 from __future__ import annotations
 
 import builtins
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, or_, select, update
@@ -29,6 +31,20 @@ _WITH_PRINCIPAL = select(
 ).select_from(credentials.join(principals).outerjoin(roles, roles.c.principal == principals.c.id))
 _ACCESS_KEY = _WITH_PRINCIPAL.where(_C.id == bindparam("key_id"), _C.kind == CredentialKind.ACCESS_KEY)
 _TOKEN = _WITH_PRINCIPAL.where(_C.token_hash == bindparam("hash"))
+_ANY = _WITH_PRINCIPAL.where(_C.id == bindparam("key_id"))
+_SERVICE_ACCOUNT_KEY = _ANY.where(_C.kind == CredentialKind.SERVICE_ACCOUNT_KEY)
+
+
+@dataclass(frozen=True)
+class ServiceAccountKey:
+    """What is needed to believe a text that is signed with such a key."""
+
+    credential: Credential
+    principal: Principal
+    public_key: str
+    """PEM."""
+    subject: str
+    """The e-mail address that signs with it."""
 
 
 class Credentials:
@@ -46,6 +62,10 @@ class Credentials:
         """``token``: the whole bearer text; it cannot be read back. Raises AlreadyExists when id or token is taken."""
         self._add(credential, {"token_hash": hash_token(token)})
 
+    def add_service_account_key(self, credential: Credential, public_key: str, subject: str) -> None:
+        """``public_key`` in PEM, ``subject`` the e-mail address that signs with it. Raises AlreadyExists."""
+        self._add(credential, {"public_key": public_key, "subject": subject})
+
     def access_key(self, id: str) -> tuple[Credential, Principal, Secret] | None:
         """With what is needed to check a signature and to authorise, in one query."""
         rows = self._connection.execute(_ACCESS_KEY, {"key_id": id}).all()
@@ -57,6 +77,17 @@ class Credentials:
     def token(self, token: str) -> tuple[Credential, Principal] | None:
         """By the whole bearer text."""
         rows = self._connection.execute(_TOKEN, {"hash": hash_token(token)}).all()
+        return (_credential(rows[0]), _principal(rows)) if rows else None
+
+    def service_account_key(self, id: str) -> ServiceAccountKey | None:
+        rows = self._connection.execute(_SERVICE_ACCOUNT_KEY, {"key_id": id}).all()
+        if not rows:
+            return None
+        return ServiceAccountKey(_credential(rows[0]), _principal(rows), rows[0].public_key, rows[0].subject)
+
+    def get(self, id: str) -> tuple[Credential, Principal] | None:
+        """A credential of any kind."""
+        rows = self._connection.execute(_ANY, {"key_id": id}).all()
         return (_credential(rows[0]), _principal(rows)) if rows else None
 
     def list(self, principal: PrincipalId | None = None) -> builtins.list[Credential]:
