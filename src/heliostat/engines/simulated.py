@@ -184,6 +184,8 @@ class SimulatedEngine:
         findings = []
         if spec.network_service is not None:
             findings.append(Finding("network_service", Verdict.IGNORED, "this engine has no networks"))
+        for index, _ in enumerate(spec.nfs_mounts):
+            findings.append(Finding(f"nfs_mounts[{index}]", Verdict.IGNORED, "this engine has no file systems"))
         return findings
 
     async def release_problem(self, release: Release) -> str | None:

@@ -16,7 +16,7 @@ from heliostat.domain.releases import Release
 from heliostat.domain.spec import ClusterSpec
 from heliostat_node.features import features
 
-from . import records, support, warm
+from . import nfs, records, support, warm
 from .autoscaling.door import Door, Served
 from .clock import Clock, SystemClock
 from .demolition import demolish
@@ -165,7 +165,12 @@ class LocalEngine:
                 yield instance
 
     def support(self, spec: ClusterSpec) -> list[Finding]:
-        return support.findings(spec, self._machine, self._settings.catalogue)
+        machine = self._machine
+        if spec.nfs_mounts:
+            # Looked up each time: operators mount while the server runs.
+            mounts = nfs.look(mount.mount_point for mount in spec.nfs_mounts)
+            machine = dataclasses.replace(machine, mounts=mounts)
+        return support.findings(spec, machine, self._settings.catalogue)
 
     async def release_problem(self, release: Release) -> str | None:
         return await self._environments.problem(release)

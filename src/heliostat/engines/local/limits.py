@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from heliostat.domain.engine import GroupPlan
+
+from .nfs import Mounted
 
 MEBIBYTE = 1 << 20
 STORE_MINIMUM = 80 * MEBIBYTE
@@ -43,6 +45,8 @@ class Machine:
     memory_bytes: int
     shared_memory_bytes: int
     gpus: int = 0
+    mounts: Mapping[str, Mounted] = field(default_factory=dict)
+    """What there is below :data:`~heliostat.domain.spec.NFS_ROOT`, as far as it was looked for."""
 
     @property
     def store_bytes(self) -> int:

@@ -13,6 +13,7 @@ from heliostat_node.environment import overruled
 from heliostat_node.features import features
 from heliostat_node.options import parse_ray_start_params
 
+from . import nfs
 from .limits import HEAD_BYTES, WORKER_BYTES, Machine, wanted_store
 from .node_specs import volume_variable, whole_cores
 
@@ -33,6 +34,7 @@ def findings(spec: ClusterSpec, machine: Machine, catalogue: Catalogue) -> list[
     found += _totals([(shape, replicas) for _, _, shape, replicas in shapes], machine)
     found += _most(spec, machine)
     found += _cluster(spec, release)
+    found += [nfs.finding(f"nfs_mounts[{at}]", mount, machine.mounts) for at, mount in enumerate(spec.nfs_mounts)]
     return found
 
 
