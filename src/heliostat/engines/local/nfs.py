@@ -19,24 +19,7 @@ from heliostat.domain.engine import Finding, Verdict
 from heliostat.domain.spec import NFS_ROOT, NfsMount
 
 LOCAL = frozenset(
-    [
-        "bcachefs",
-        "btrfs",
-        "devtmpfs",
-        "erofs",
-        "ext2",
-        "ext3",
-        "ext4",
-        "f2fs",
-        "jfs",
-        "overlay",
-        "ramfs",
-        "squashfs",
-        "tmpfs",
-        "vfat",
-        "xfs",
-        "zfs",
-    ]
+    ("btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "squashfs", "tmpfs", "vfat", "xfs", "zfs")
 )
 """File systems that answer at once. What is not known to be one is not asked."""
 NFS = frozenset({"nfs", "nfs4"})
@@ -118,9 +101,9 @@ def _find(path: str, mounts: Mapping[str, Mount]) -> Mounted | None:
         if name in ("", "."):
             continue
         if name == "..":
-            here = os.path.dirname(here)
+            here = here.rpartition("/")[0] or "/"
             continue
-        place = os.path.join(here, name)
+        place = f"{here.rstrip('/')}/{name}"
         mount = mounts.get(place)
         if mount is not None and mount.kind not in LOCAL:
             return Mounted(place, mount.source if mount.kind in NFS else "")
@@ -128,7 +111,7 @@ def _find(path: str, mounts: Mapping[str, Mount]) -> Mounted | None:
             mode = os.lstat(place).st_mode
             if stat.S_ISLNK(mode):
                 links += 1
-                target = os.readlink(place)
+                target = str(Path(place).readlink())
                 rest += target.split("/")[::-1]
                 here = "/" if target.startswith("/") else here
             elif stat.S_ISDIR(mode):
