@@ -1,7 +1,8 @@
 """What every model here does: the public interface of an OpenAPI generator's Python classes, once instead of per class.
 
 Attributes have snake-case names, JSON has the schema's camelCase names (the aliases). Types are strict and assignments are
-checked. Keys that the schema does not have are dropped, so that answers of newer servers can be read.
+checked. Keys that the schema does not have are dropped, so that answers of newer servers can be read. Members that only a
+server sets are written like all others, so that an answer survives a round trip; servers ignore them in requests.
 """
 
 from __future__ import annotations

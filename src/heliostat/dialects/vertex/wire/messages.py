@@ -173,7 +173,10 @@ def _class_of(full_name: str) -> type[Message]:
 
 @cache
 def _pool() -> descriptor_pool.DescriptorPool:
-    """All messages of both versions, a file for each package."""
+    """All messages of both versions, a file for each package.
+
+    Two threads may each build one at first use; that is harmless, as messages of different pools meet as bytes only.
+    """
     pool = descriptor_pool.DescriptorPool()
     files: list[str] = []
     for package in schema.PACKAGES:
