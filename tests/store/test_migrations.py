@@ -17,10 +17,11 @@ from sqlalchemy import Connection, inspect, text
 
 from heliostat.control.plans import plan_of
 from heliostat.control.reconciler import Reconciler
-from heliostat.domain.errors import NotReady
+from heliostat.domain.errors import AlreadyExists, NotReady
+from heliostat.domain.ids import WorkspaceId
 from heliostat.domain.installation import Installation
 from heliostat.domain.quota import Phase
-from heliostat.domain.records import Amount, Queue
+from heliostat.domain.records import Amount, Queue, Workspace
 from heliostat.domain.states import State, Wanted
 from heliostat.engines.simulated import SimulatedEngine, World
 from heliostat.store import Store, StoreSettings
@@ -97,7 +98,12 @@ async def test_what_an_earlier_heliostat_has_stored_is_there_after_the_upgrade(s
     finally:
         await store.close()
     with database(settings).migrating() as connection:
-        assert rows(connection) | {"events": newest["events"]} == newest
+        after = rows(connection)
+    given = [
+        dict(before, number=row["number"])
+        for before, row in zip(newest["workspaces"], after["workspaces"], strict=True)
+    ]
+    assert after | {"events": newest["events"]} == newest | {"workspaces": given}
 
 
 async def test_a_run_from_before_queues_had_quota_holds_what_it_has_after_the_first_look(
@@ -142,6 +148,38 @@ async def test_a_run_from_before_queues_had_quota_holds_what_it_has_after_the_fi
         assert set(world.starts.values()) == {1} and len(world.instances[instance.id].nodes) == 5
     finally:
         await store.close()
+
+
+async def test_workspaces_from_before_they_had_numbers_are_given_some(settings: StoreSettings) -> None:
+    """A database of revision 0003. Afterwards it can have operations, and credentials of the new kind."""
+    names = [f"team-{number}" for number in range(40)]
+    store = await Store.open(settings)
+    for name in names:
+        await store.write(lambda tx, name=name: tx.workspaces.add(Workspace(WorkspaceId(f"w-{name}"), name, NOW)))
+    await store.close()
+    with database(settings).migrating() as connection:
+        put_back(connection, "0003")
+        old = rows(connection)
+    assert len(old["workspaces"]) == 40 and "number" not in old["workspaces"][0] and "operations" not in old
+
+    store = await Store.open(settings)
+    try:
+        found = await store.read(lambda tx: tx.workspaces.list(limit=99))
+        assert {row.name for row in found} == set(names)
+        numbers = {row.number for row in found}
+        assert len(numbers) == 40 and all(len(str(number)) == 12 for number in numbers)
+        for row in found:
+            assert await store.read(lambda tx, row=row: tx.workspaces.by_number(row.number)) == row
+        with pytest.raises(AlreadyExists):
+            await store.write(lambda tx: tx.workspaces.add(replace(found[0], id=WorkspaceId("w-x"), name="x")))
+        assert len(await store.read(lambda tx: tx.workspaces.list(limit=99))) == 40
+        for odd in (0, -1, 10**12, 10**30):
+            assert await store.read(lambda tx, odd=odd: tx.workspaces.by_number(odd)) is None
+    finally:
+        await store.close()
+    with database(settings).migrating() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert rows(connection)["operations"] == []
 
 
 def put_back(connection: Connection, revision: str) -> None:

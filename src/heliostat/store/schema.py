@@ -253,7 +253,7 @@ operations = Table(
     Column("generation", Integer, nullable=False),
     Column("cluster_created_at", Instant, nullable=False),
     Column("label", Words, nullable=False, comment="What a dialect names it by"),
-    Column("ended_at", Instant, index=True),
+    Column("ended_at", Instant),
     Column("failure", Words),
     Column("message", Words, nullable=False),
     Column("spec", Words, nullable=False),
@@ -262,6 +262,8 @@ operations = Table(
 )
 _OPEN = column("ended_at").is_(None)
 Index("ix_operations_open", operations.c.cluster, sqlite_where=_OPEN, postgresql_where=_OPEN)
+_ENDED = column("ended_at").is_not(None)
+Index("ix_operations_ended_at", operations.c.ended_at, sqlite_where=_ENDED, postgresql_where=_ENDED)
 
 claims = Table(
     "claims",

@@ -16,6 +16,7 @@ down_revision = "0003"
 
 WORDS = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 OPEN = sa.column("ended_at").is_(None)
+ENDED = sa.column("ended_at").is_not(None)
 
 
 def upgrade() -> None:
@@ -56,7 +57,7 @@ def upgrade() -> None:
         sa.Column("spec", WORDS, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_operations"),
     )
-    op.create_index("ix_operations_ended_at", "operations", ["ended_at"])
+    op.create_index("ix_operations_ended_at", "operations", ["ended_at"], sqlite_where=ENDED, postgresql_where=ENDED)
     op.create_index("ix_operations_newest", "operations", ["workspace", "created_at", "id"])
     op.create_index("ix_operations_cluster", "operations", ["cluster", "created_at", "id"])
     op.create_index("ix_operations_open", "operations", ["cluster"], sqlite_where=OPEN, postgresql_where=OPEN)
