@@ -14,6 +14,7 @@ import command
 import idle
 import scale
 import submissions
+import vertex
 import warm_start
 
 PARTS = (
@@ -25,6 +26,7 @@ PARTS = (
     ("jobs", submissions.main),
     ("scaling", autoscaling.main),
     ("admissions", admissions.main),
+    ("vertex", vertex.main),
     ("cli", command.main),
 )
 
