@@ -1,7 +1,7 @@
 """``vertex_ray`` as a user of it: makes and removes clusters of one node, as lines of the input say.
 
-It runs in the SDK's environment. A line is ``TRANSPORT NAME``; the answer is a line with the seconds that ``create_ray_cluster`` took. The cluster is
-gone then.
+It runs in the SDK's environment. A line is ``TRANSPORT NAME``; the answer is a line with the seconds that
+``create_ray_cluster`` took. The cluster is gone then.
 """
 
 import contextlib

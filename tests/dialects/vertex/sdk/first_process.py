@@ -5,15 +5,16 @@ It runs as process 1 of a process namespace, so when it ends the kernel kills ev
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
+import os
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import tempfile
 
-SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP, MS_BIND = 0x8913, 0x8914, 1, 4096
 
 
 def raise_loopback() -> None:
@@ -28,15 +29,16 @@ def ask_names_of_nobody() -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
         file.write("nameserver 192.0.2.1\noptions timeout:1 attempts:1\n")
         file.flush()
-        subprocess.run(["mount", "--bind", file.name, "/etc/resolv.conf"], check=True)
+        library = ctypes.CDLL(None, use_errno=True)
+        if library.mount(file.name.encode(), b"/etc/resolv.conf", None, MS_BIND, None) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), "/etc/resolv.conf")
 
 
 def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever has lost its parent is reaped by the kernel
     raise_loopback()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     ask_names_of_nobody()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     print("ready", flush=True)
     sys.stdin.read()
 
