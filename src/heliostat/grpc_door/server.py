@@ -22,6 +22,8 @@ OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.so_reuseport", 0),
     ("grpc.max_concurrent_streams", 4000),
+    ("grpc.server.max_pending_requests", 4000),
+    ("grpc.server.max_pending_requests_hard_limit", 8000),
     ("grpc.max_metadata_size", MAX_METADATA),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 600_000),
@@ -34,6 +36,8 @@ OPTIONS = (
 connections after a minute: hence pings from this side too. Who does not answer them may be a machine that sleeps or a
 process in a debugger, so its end is seen late. Ray Client pings every 30 s, and sends objects in pieces of 5 MiB but
 functions and small results whole.
+
+Calls that arrive at once wait for this process to take them; by itself gRPC begins to refuse some at a thousand.
 """
 
 
