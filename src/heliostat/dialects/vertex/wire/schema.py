@@ -245,6 +245,7 @@ _SHARED: dict[str, _Table] = {
     "google.rpc": {
         "Status": (_int32("code", 1), _text("message", 2), _many("details", 3, ".google.protobuf.Any")),
         "ErrorInfo": (_text("reason", 1), _text("domain", 2), _map("metadata", 3)),
+        "RetryInfo": (_one("retry_delay", 1, ".google.protobuf.Duration"),),
     },
     "google.longrunning": {
         "Operation": (
