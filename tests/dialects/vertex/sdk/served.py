@@ -46,13 +46,18 @@ class Served:
     project: str = "default"
 
     @property
-    def key(self) -> Path:
-        return self.home / "robot.json"
-
-    @property
     def environment(self) -> Path:
         """What the login printed."""
         return self.home / "vertex.sh"
+
+    @property
+    def key(self) -> Path:
+        """The file of the key that the login made."""
+        return Path(self._variable("GOOGLE_APPLICATION_CREDENTIALS"))
+
+    def _variable(self, name: str) -> str:
+        words = ["sh", "-c", f'. "$1"; printf %s "${name}"', "sh", self.environment]
+        return subprocess.run(words, capture_output=True, text=True, check=True, env=clean(self.home)).stdout
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -107,7 +112,7 @@ def clean(home: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def served(room: Room, home: Path, sdk: Path, words: Sequence[Word]) -> Iterator[Served]:
-    """Start a server by ``words``, wait until it is up, and make a key as the documentation tells."""
+    """Start a server by ``words``, wait until it is up, and log in as the documentation tells."""
     environment = clean(home) | {"PYTHONPATH": str(CHECKOUT)}
     with (home / "server.log").open("wb") as log, room.program(words, log, environment) as program:
         found = Served(room, home, sdk, program)
@@ -116,6 +121,5 @@ def served(room: Room, home: Path, sdk: Path, words: Sequence[Word]) -> Iterator
             if program.ended or time.monotonic() > deadline:
                 raise RuntimeError(f"the server did not come up: {found.log[-4000:]}")
             time.sleep(0.05)
-        found.heliostat("key", "create", "--google-json", found.key, "--project", found.project)
-        found.environment.write_text(found.heliostat("login", "--vertex", "--key", found.key))
+        found.environment.write_text(found.heliostat("login", "--vertex"))
         yield found
