@@ -33,7 +33,17 @@ from heliostat.domain.records import (
 )
 from heliostat.domain.spec import ClusterSpec, NodeShape, masked
 from heliostat.domain.updates import FieldChange, renewing
-from heliostat.services import Caller, ClusterView, Explanation, MetricsTarget, Preview, ReleaseView, Services
+from heliostat.services import (
+    Caller,
+    ClusterView,
+    Explanation,
+    MetricsTarget,
+    NewServiceAccountKey,
+    Preview,
+    ReleaseView,
+    Services,
+    Setup,
+)
 
 Document = dict[str, Any]
 """A JSON object; ``Any`` because it is JSON."""
@@ -356,6 +366,35 @@ def key(row: Credential) -> Document:
         "expires_at": moment(row.expires_at),
         "revoked_at": moment(row.revoked_at),
     }
+
+
+def vertex_setup(setup: Setup) -> Document:
+    return {
+        "project_id": setup.project,
+        "project_number": str(setup.workspace.number),
+        "location": setup.location,
+        "api_endpoint": setup.api_endpoint,
+        "universe_domain": setup.universe,
+        "token_uri": setup.token_uri,
+        "auth_uri": setup.auth_uri,
+        "ca_certificate": setup.ca_certificate,
+    }
+
+
+def google_key(made: NewServiceAccountKey) -> Document:
+    """What makes a key file of a private key, and what its user needs besides."""
+    setup = made.setup
+    key_file = {
+        "type": "service_account",
+        "project_id": setup.project,
+        "private_key_id": made.credential.id,
+        "client_email": made.email,
+        "client_id": made.principal.id,
+        "auth_uri": setup.auth_uri,
+        "token_uri": setup.token_uri,
+        "universe_domain": setup.universe,
+    }
+    return {"key_file": key_file, "setup": vertex_setup(setup)}
 
 
 def me(caller: Caller, workspaces: Sequence[Workspace]) -> Mapping[str, Any]:

@@ -32,7 +32,7 @@ COMMANDS = {
         "workspace": Late("heliostat.cli.commands.workspace", "See and create workspaces."),
         "queue": Late("heliostat.cli.commands.queue", "See and change the shares of capacity in a workspace."),
         "usage": Late("heliostat.cli.commands.usage", "Sum up the hours of cores, memory and GPUs that were used."),
-        "key": Late("heliostat.cli.commands.key", "Create, list and revoke API tokens and access keys."),
+        "key": Late("heliostat.cli.commands.key", "Create, list and revoke API tokens, access keys and key files."),
     },
     "Tools": {
         "completion": Late("heliostat.cli.commands.completion", "Print the completion script for your shell."),

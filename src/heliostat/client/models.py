@@ -386,7 +386,7 @@ class Key:
 
     id: str
     kind: str
-    """``token`` or ``access_key``."""
+    """``token``, ``access_key`` or ``service_account_key``."""
     principal: str
     """Id of the principal it belongs to."""
     description: str
@@ -403,6 +403,33 @@ class NewKey:
     key: Key
     secret: str = field(repr=False)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class VertexSetup:
+    """What Google's clients must be told to work with the server and one workspace, which they call a project."""
+
+    project_id: str
+    project_number: str
+    location: str
+    api_endpoint: str
+    """``host:port`` with TLS."""
+    universe_domain: str
+    token_uri: str
+    auth_uri: str
+    ca_certificate: str | None = None
+    """PEM of the server's own authority; None when the operator gave the certificate."""
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class GoogleKey:
+    """A fresh key for Google's clients. Its private half was made on this machine and is in ``key_file`` alone."""
+
+    key: Key
+    key_file: Mapping[str, Any] = field(repr=False)
+    """What ``google.oauth2.service_account.Credentials.from_service_account_info`` takes."""
+    setup: VertexSetup
 
 
 @dataclass(frozen=True)

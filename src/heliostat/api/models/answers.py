@@ -347,7 +347,7 @@ class NetworkServiceList(Answer):
 
 class KeyAnswer(Answer):
     id: str
-    kind: Literal["token", "access_key"]
+    kind: Literal["token", "access_key", "service_account_key"]
     principal: str = Field(description="Id of the principal that it belongs to.")
     description: str
     created_at: datetime
@@ -359,9 +359,45 @@ class KeyList(Answer):
     keys: list[KeyAnswer]
 
 
+class VertexSetupAnswer(Answer):
+    """What Google's clients must be told to work with this server and one workspace, which they call a project."""
+
+    project_id: str = Field(description="The workspace's name, if a project can be called so, else its id.")
+    project_number: str = Field(examples=["123456789012"])
+    location: str = Field(examples=["us-central1"])
+    api_endpoint: str = Field(description="Host and port with TLS.", examples=["localhost:8601"])
+    universe_domain: str = Field(examples=["localhost:8601"])
+    token_uri: str
+    auth_uri: str
+    ca_certificate: str | None = Field(
+        description="PEM of the server's own authority; null when the operator gave the certificate."
+    )
+
+
+class KeyFileAnswer(Answer):
+    """A service account's key file but for `private_key`, which never leaves the machine that it was made on."""
+
+    type: Literal["service_account"]
+    project_id: str
+    private_key_id: str
+    client_email: str
+    client_id: str
+    auth_uri: str
+    token_uri: str
+    universe_domain: str
+
+
+class GoogleKeyAnswer(Answer):
+    key_file: KeyFileAnswer
+    setup: VertexSetupAnswer
+
+
 class NewKeyAnswer(Answer):
     key: KeyAnswer
-    secret: str = Field(description="The token, or the access key's secret. Shown this once.")
+    secret: str | None = Field(
+        description="The token, or the access key's secret. Shown this once; null for a service account's key."
+    )
+    google: GoogleKeyAnswer | None = Field(description="Of a service account's key.")
 
 
 class MeAnswer(Answer):

@@ -169,9 +169,10 @@ class NewWorkspace(Body):
 
 
 class NewKeyRequest(Body):
-    kind: Literal["token", "access_key"] = Field(
+    kind: Literal["token", "access_key", "service_account_key"] = Field(
         default="token",
-        description="`token`: a bearer token for this API. `access_key`: an id and a secret for signatures.",
+        description="`token`: a bearer token for this API. `access_key`: an id and a secret for signatures. "
+        "`service_account_key`: the public half of a key for Google's clients.",
     )
     principal: Annotated[Text, Field(min_length=1, max_length=64)] | None = Field(
         default=None,
@@ -180,6 +181,16 @@ class NewKeyRequest(Body):
     description: Text = Field(default="", max_length=MAX_DESCRIPTION)
     lifetime_seconds: Annotated[int, Field(ge=1, le=3650 * 86400)] | None = Field(
         default=None, description="It expires after so many seconds; never when left out."
+    )
+    public_key: Annotated[Text, Field(min_length=1, max_length=8192)] | None = Field(
+        default=None,
+        description="For `service_account_key` alone: an RSA key of at least 2048 bits, as `-----BEGIN PUBLIC KEY-----...`. "
+        "Keep the private key to yourself.",
+    )
+    workspace: Annotated[Text, Field(min_length=1, max_length=64)] | None = Field(
+        default=None,
+        description="For `service_account_key` alone: the project that its file names, as id, name or number of a workspace; "
+        "may be left out by those who have a role in one only.",
     )
 
 

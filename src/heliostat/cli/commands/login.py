@@ -1,4 +1,4 @@
-"""``heliostat login``: remember a server and a token, once they are known to work."""
+"""``heliostat login``: remember a server and a token, once they are known to work, and set up Google's clients."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from ..framework import Command
 if TYPE_CHECKING:
     from heliostat.client.models import Me
 
+_LONGEST = 1 << 16
+"""Characters of what stands in the place of a token that are looked at."""
+
 
 @click.command(
     cls=Command,
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
         heliostat login --endpoint https://ray.example.com --profile prod --workspace w-0123456789abcdef < token.txt
         heliostat login --endpoint https://ray.intern --ca ca.pem --token-file token.txt
         heliostat login --profile prod --forget
+        eval "$(heliostat login --vertex)"
     """,
 )
 @click.option("--token-file", type=click.Path(dir_okay=False, path_type=Path), help="File with the token.")
@@ -30,14 +34,35 @@ if TYPE_CHECKING:
     "--ca", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Private certificate authority."
 )
 @click.option("--forget", is_flag=True, help="Forget the profile instead.")
+@click.option(
+    "--vertex", is_flag=True, help="Print the environment that Vertex AI's clients need, for the login that is there."
+)
+@click.option(
+    "--google-json", type=click.Path(path_type=Path), metavar="FILE",
+    help="With --vertex: use this key file, instead of one that is made for you.",
+)  # fmt: skip
+@click.option("--project", metavar="WORKSPACE", help="With --vertex: the workspace to use; id, name or number.")
 @shared_options
 @pass_app
-def command(app: App, token_file: Path | None, ca: Path | None, forget: bool) -> None:
+def command(
+    app: App, token_file: Path | None, ca: Path | None, forget: bool, vertex: bool, google_json: Path | None,
+    project: str | None,
+) -> None:  # fmt: skip
     """Check an endpoint and a token, and remember them.
 
     The token is asked for, or read from --token-file, HELIOSTAT_TOKEN or stdin, so that it is never in the list of
     processes. The profile (--profile, else "default") becomes the current one; its file is readable by you alone.
+
+    With --vertex it prints variables for a shell instead (-o json for programs), with which the unmodified clients of
+    Vertex AI work with the server. It makes a key file for them once, and checks that it works.
     """
+    if vertex:
+        if token_file is not None or ca is not None or forget:
+            raise click.UsageError("--vertex is for a login that is there; log in first, without --vertex")
+        _vertex(app, project, google_json)
+        return
+    if google_json is not None or project is not None:
+        raise click.UsageError("--google-json and --project go with --vertex")
     from dataclasses import replace
 
     from heliostat.client import Client, credentials
@@ -71,6 +96,18 @@ def command(app: App, token_file: Path | None, ca: Path | None, forget: bool) ->
     emit(app, document, lambda: Card(f"logged in as {me.name}, profile {name}", fields))
 
 
+def _vertex(app: App, project: str | None, google_json: Path | None) -> None:
+    from ..app import Format
+    from ..output import serialised
+    from ..vertex_login import prepare
+
+    found = prepare(app, project, google_json)
+    if app.output is Format.TABLE:
+        click.echo("\n".join(found.lines()))
+    else:
+        click.echo(serialised(found.document(), app.output), nl=False)
+
+
 def _asked_endpoint() -> str:
     if not sys.stdin.isatty():
         raise click.UsageError("say which server: --endpoint URL")
@@ -90,9 +127,24 @@ def _token(file: Path | None) -> str:
         token = click.prompt("Token", hide_input=True, err=True)
     else:
         token = sys.stdin.readline().strip()
+        if token.startswith("{"):
+            token += sys.stdin.read(_LONGEST)
+    if token.startswith("{"):
+        _refuse_document(token, str(file or "stdin"))
     if not token:
         raise click.UsageError("no token was given; make one on the server with: heliostat key create")
     return str(token)
+
+
+def _refuse_document(text: str, place: str) -> None:
+    """A whole document where a token should be: most likely a key file."""
+    from heliostat.client import google_keys
+
+    google_keys.refuse_googles(text, place)
+    raise click.UsageError(
+        f"{place} holds a document and no token; a key file for Google's clients goes to: heliostat login --vertex "
+        "--google-json FILE"
+    )
 
 
 def _workspace(me: Me, kept: str | None, *, required: str | None) -> str | None:
