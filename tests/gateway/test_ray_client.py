@@ -19,7 +19,15 @@ from heliostat.domain.records import Role
 from heliostat.domain.states import State
 from heliostat.gateway import GatewaySettings
 from heliostat.gateway.decide import Allow
-from heliostat.gateway.ray_client.decide import Call, Refusal, decide_call, read_call, to_head
+from heliostat.gateway.ray_client.decide import (
+    Call,
+    CallReading,
+    Refusal,
+    cluster_of,
+    decide_call,
+    read_call,
+    to_head,
+)
 from heliostat.gateway.ray_client.proxy import RayClientProxy
 from heliostat.gateway.streams import OpenStreams
 from heliostat.grpc_door import GrpcDoor
@@ -98,6 +106,69 @@ def test_a_head_gets_its_own_token_or_none_and_no_users(ray: str, sent: list[tup
     ]  # fmt: skip
 
 
+DOMAINS = frozenset({"localhost", "ray.example"})
+NAMED = ("x-heliostat-cluster", OTHER)
+
+
+@pytest.mark.parametrize(
+    ("name", "cluster"),
+    [
+        (f"c-{CLUSTER}.localhost", CLUSTER),
+        (f"c-{CLUSTER}.ray.localhost", CLUSTER),
+        (f"C-{CLUSTER.upper()}.Ray.LOCALHOST", CLUSTER),
+        (f"c-{CLUSTER}.localhost.", CLUSTER),
+        (f"c-{CLUSTER}.ray.example", CLUSTER),
+        (f"c-{CLUSTER}.ray.ray.example", CLUSTER),
+        ("", None),
+        ("localhost", None),
+        ("c-.localhost", None),
+        (f"{CLUSTER}.localhost", None),
+        (f"c-{CLUSTER}", None),
+        (f"c-{CLUSTER}.example", None),
+        (f"c-{CLUSTER}.ray.ray.localhost", None),
+        (f"c-{CLUSTER}.x.localhost", None),
+        (f"c-{CLUSTER}.localhost.evil.example", None),
+        (f"c-{CLUSTER}.evillocalhost", None),
+        ("c-a_b.localhost", None),
+        ("c-../up.localhost", None),
+        ("c-a\x00b.localhost", None),
+        (f"c-{'a' * 64}.localhost", None),
+    ],
+)
+def test_which_cluster_a_server_name_names(name: str, cluster: str | None) -> None:
+    assert cluster_of(name, DOMAINS) == cluster
+    assert cluster_of(name, ()) is None
+
+
+@pytest.mark.parametrize(
+    ("token", "metadata", "named", "cluster"),
+    [
+        (API_TOKEN, (), OTHER, OTHER),
+        (API_TOKEN, (NAMED,), CLUSTER, OTHER),
+        (f"{API_TOKEN}~{CLUSTER}", (), OTHER, None),
+        (f"{API_TOKEN}~{CLUSTER}", (NAMED,), CLUSTER, OTHER),
+        (SUBMIT, (), OTHER, None),
+        (LINK, (), OTHER, None),
+        (SUBMIT, (NAMED,), CLUSTER, OTHER),
+    ],
+)
+def test_metadata_before_the_token_before_the_server_name(
+    token: str, metadata: tuple[tuple[str, str], ...], named: str, cluster: str | None
+) -> None:
+    """What is asked for besides the token; None where the token itself tells."""
+    call = Call(METHOD, (("authorization", f"Bearer {token}"), *metadata), server_name=f"c-{named}.ray.localhost")
+    reading = read_call(call, DOMAINS)
+    assert isinstance(reading, CallReading)
+    assert reading.cluster == cluster
+
+
+@pytest.mark.parametrize("metadata", [(), (("authorization", "Bearer x"),), (("authorization", "Basic x"),)])
+def test_a_server_name_is_no_credential(metadata: tuple[tuple[str, str], ...]) -> None:
+    reading = read_call(Call(METHOD, metadata, server_name=f"c-{CLUSTER}.localhost"), DOMAINS)
+    assert isinstance(reading, Refusal)
+    assert reading.code == "UNAUTHENTICATED"
+
+
 @dataclass(frozen=True)
 class Site:
     head: FakeHead
@@ -131,7 +202,9 @@ class _Taker(asyncio.Protocol):
 
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
-    settings = GatewaySettings(recheck_every=timedelta(seconds=0.1), ray_connections=2)
+    settings = GatewaySettings(
+        recheck_every=timedelta(seconds=0.1), ray_connections=2, server_domains=frozenset({"localhost"})
+    )
     async with contextlib.AsyncExitStack() as stack:
         head, second = [await stack.enter_async_context(playing_client_server()) for _ in range(2)]
         rows = {
@@ -251,8 +324,11 @@ async def test_a_dead_head_is_unavailable_at_once_and_comes_back(site: Site) -> 
     assert await site.ask(BEARER) == b"hello"
 
 
-async def test_more_connections_than_allowed_are_closed(site: Site) -> None:
+async def test_more_connections_than_allowed_are_refused_and_those_without_a_right_do_not_count(site: Site) -> None:
     address = f"127.0.0.1:{site.port}"
+    stranger = grpc.aio.insecure_channel(address, options=(("grpc.use_local_subchannel_pool", 1), ("n", 9)))
+    with pytest.raises(grpc.aio.AioRpcError, match="UNAUTHENTICATED"):
+        await stranger.unary_unary(METHOD)(b"x", timeout=10)
     assert await site.ask(BEARER) == b"hello"
     more = [
         grpc.aio.insecure_channel(address, options=(("grpc.use_local_subchannel_pool", 1), ("n", number)))
@@ -267,8 +343,11 @@ async def test_more_connections_than_allowed_are_closed(site: Site) -> None:
             except grpc.aio.AioRpcError as error:
                 codes.append(error.code())
         assert codes == [grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE]
+        await more[0].close()
+        await eventually(lambda: len(site.door._peers) == 3)
+        assert await more[1].unary_unary(METHOD)(b"x", metadata=(BEARER,), timeout=10) == b"x"
     finally:
-        for channel in more:
+        for channel in (*more, stranger):
             await channel.close()
 
 

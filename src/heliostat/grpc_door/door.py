@@ -146,4 +146,4 @@ class GrpcDoor:
         return path
 
 
-_NOBODY = Peer()
+_NOBODY = Peer(open=False)

@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Peer:
-    """One connection. Kept by the door for as long as it is open, so that others can hold it by a weak reference."""
+    """One connection."""
 
     address: str = ""
     """Where it comes from, for records."""
     server_name: str = ""
     """The host name that the client asked TLS for, in lower case; ``""`` without one. It proves nothing."""
+    open: bool = True
+    """Until the door has seen its end."""
 
 
 PeerOf = Callable[[str], Peer]

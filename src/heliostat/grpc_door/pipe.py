@@ -75,6 +75,7 @@ class ClientSide(_Side):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._over = True
+        self.peer.open = False
         super().connection_lost(error)
         self._ended(self)
 

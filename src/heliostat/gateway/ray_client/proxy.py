@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
-from weakref import WeakSet
 
 import grpc
 import grpc.aio
@@ -58,8 +57,8 @@ class RayClientProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc is u
         self._settings = settings
         self._peer_of = peer_of
         self._channels = _Channels()
-        self._known: WeakSet[Peer] = WeakSet()
-        """Open connections with at least one call that was let through."""
+        self._known: set[Peer] = set()
+        """Connections with at least one call that was let through; those that have ended are taken out when it is full."""
 
     async def aclose(self) -> None:
         """After all calls have ended."""
@@ -100,10 +99,9 @@ class RayClientProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc is u
         _audit(reading, access, decision)
         if isinstance(decision, Refusal):
             return decision
-        if peer not in self._known and len(self._known) >= self._settings.ray_connections:
+        if not self._has_room(peer):
             log.warning("too many ray:// connections", limit=self._settings.ray_connections)
             return TOO_MANY
-        self._known.add(peer)
         try:
             with self._streams.open(decision, reading.cluster, session=call.method == SESSION):
                 await self._carry(decision, call.metadata, context)
@@ -111,6 +109,16 @@ class RayClientProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc is u
             log.info("gateway stream ended", reason=ended.reason, cluster=decision.cluster)
             return ENDED
         return None
+
+    def _has_room(self, peer: Peer) -> bool:
+        """Count this connection, unless there are too many."""
+        limit = self._settings.ray_connections
+        if peer not in self._known and len(self._known) >= limit:
+            self._known = {other for other in self._known if other.open}
+            if len(self._known) >= limit:
+                return False
+        self._known.add(peer)
+        return True
 
     async def _carry(self, allow: Allow, metadata: Metadata, context: Any) -> None:
         async with self._channels.to(allow.upstream) as channel:
