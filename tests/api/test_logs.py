@@ -434,3 +434,26 @@ def blocks(text: str) -> list[tuple[str, str, dict[str, Any]]]:
 
 async def _unavailable(key: str, offset: int, size: int) -> bytes:
     raise Unavailable("the log storage does not answer")
+
+
+class TestNotCollected:
+    async def test_readers_and_followers_are_told_at_once(self, house: House) -> None:
+        await house.create(collect_logs=False)
+        job = (await house.submit(cluster="demo"))["id"]
+        for place in (
+            f"{house.jobs}/{job}/logs",
+            f"{house.jobs}/{job}/logs/driver",
+            f"{house.jobs}/{job}/logs/driver?follow=true",
+            f"{house.clusters}/demo/logs",
+        ):
+            answer = await house.admin.get(place)
+            problem = answer.json()
+            assert (answer.status_code, problem["code"]) == (404, "not_collected"), place
+            assert problem["detail"].startswith("log collection is switched off for this cluster"), place
+
+    async def test_switching_it_on_is_in_place(self, house: House) -> None:
+        await house.create(collect_logs=False)
+        await house.until("demo", "Running")
+        changed = (await house.admin.patch(f"{house.clusters}/demo", json={"collect_logs": True})).json()
+        assert (changed["modified"], changed["spec"]["collect_logs"]) == (False, True)
+        assert (await house.admin.get(f"{house.clusters}/demo/logs")).json() == {"files": []}

@@ -135,6 +135,13 @@ class House:
         await self.store.write(lambda tx: tx.jobs.save(ended))
         return ended
 
+    async def collect(self, wanted: bool) -> None:
+        """Switch the collection of the cluster's logs on or off while it runs."""
+        known = await self.store.read(lambda tx: tx.instances.get(self.instance.id))
+        assert known is not None
+        self.instance = replace(known, spec=replace(known.spec, collect_logs=wanted))
+        await self.store.write(lambda tx: tx.instances.save(self.instance))
+
     def prints(self, job: Job, text: str, attempt: int = 1, node: str = "") -> None:
         name = f"job-driver-{submission_id(job.id, attempt)}.log"
         self.world.write_log(self.instance.id, NodeId(node) if node else self.head, name, text)
@@ -166,6 +173,7 @@ async def house(folder: Path) -> AsyncIterator[House]:
     try:
         await make_workspaces(store)
         cluster = a_cluster()
+        cluster = replace(cluster, spec=replace(cluster.spec, collect_logs=True))
         instance = an_instance(cluster)
         await store.write(lambda tx: (tx.clusters.add(cluster), tx.instances.add(instance)))
         made = House(store, FailingStorage(files), World(), cluster, instance)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from heliostat.domain.errors import Forbidden, NotFound
+from heliostat.domain.errors import NOT_COLLECTED, Forbidden, NotCollected, NotFound
 from heliostat.domain.ids import InstanceId, JobId, WorkspaceId, new_instance_id
 from heliostat.domain.jobs import Job, LogFile, driver_log
 from heliostat.domain.records import Role
@@ -272,6 +272,35 @@ async def test_a_ticket_for_what_is_gone_opens_nothing(office: Office, storage: 
     await office.store.write(lambda tx: tx.log_files.remove([file]))
     with pytest.raises(NotFound):
         await logs.redeem(text)
+
+
+# --- clusters whose logs are not collected -------------------------------------------------------------------------------
+
+
+async def test_who_asks_for_logs_that_are_not_collected_is_told_so(office: Office, storage: FolderStorage) -> None:
+    logs, editor, place = office.services.logs, await office.caller("editor"), office.workspace
+    silent = replace(spec(), name="silent", collect_logs=False)
+    made = await office.services.clusters.create(await office.caller("ann"), place, silent, start=True)
+    await office.settle(made.id)
+    run = (await office.run_of(made.id)).id
+    job = await office.services.jobs.submit(await office.caller("ann"), place, JobWish("true", cluster=made.id))
+    for owner in (made.id, run, job.id):
+        with pytest.raises(NotCollected, match=NOT_COLLECTED):
+            await logs.files(editor, place, owner)
+        with pytest.raises(NotCollected):
+            await logs.file(editor, place, owner, "any.log")
+    elsewhere = await office.services.directory.create_workspace(await office.caller("ann"), "elsewhere")
+    with pytest.raises(NotFound) as caught:
+        await logs.files(await office.caller("ann"), elsewhere.id, made.id)
+    assert not isinstance(caught.value, NotCollected), "of another workspace nothing is told"
+    mark = LogFile(job.id, place, driver_log(job.id), 0, 0, office.clock.now(), True, NOT_COLLECTED)
+    await office.store.write(lambda tx: tx.log_files.add(mark))
+    assert await logs.files(editor, place, job.id) == [mark], "the list says why it is empty"
+    for call in (logs.file, logs.ticket):
+        with pytest.raises(NotCollected):
+            await call(editor, place, job.id, mark.name)
+    earlier = await stored(office, storage, run, "nodes/head/raylet.out")
+    assert await logs.file(editor, place, run, earlier.name) == earlier
 
 
 # --- roles ---------------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ STATUS = {
     "unauthenticated": 401,
     "forbidden": 403,
     "not_found": 404,
+    "not_collected": 404,
     "conflict": 409,
     "already_exists": 409,
     "idempotency_mismatch": 409,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from heliostat.client.errors import Unavailable
+from heliostat.client.errors import NotCollected, Unavailable
 
 from .app import App
 from .durations import seconds
@@ -141,7 +141,9 @@ class Follower:
                     self._room.release()
                 case _Over(listener, error):
                     listening.discard(listener)
-                    if error is not None:
+                    if listener == "log" and isinstance(error, NotCollected):
+                        self._app.say(str(error))
+                    elif error is not None:
                         raise error
                     self._check(listener)
                 case _Interrupt():

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .errors import InvalidRequest as InvalidRequest
     from .errors import JobFailed as JobFailed
     from .errors import NoCredentials as NoCredentials
+    from .errors import NotCollected as NotCollected
     from .errors import NotFound as NotFound
     from .errors import NotReady as NotReady
     from .errors import NotRunning as NotRunning
@@ -65,8 +66,8 @@ _HOMES = {
     "credentials": ("Credentials",),
     "errors": (
         "AlreadyExists", "ClusterFailed", "Conflict", "DeadlineExceeded", "Forbidden", "HeliostatError",
-        "IdempotencyMismatch", "InvalidRequest", "JobFailed", "NoCredentials", "NotFound", "NotReady", "NotRunning",
-        "Unauthenticated", "Unavailable", "Unreachable",
+        "IdempotencyMismatch", "InvalidRequest", "JobFailed", "NoCredentials", "NotCollected", "NotFound", "NotReady",
+        "NotRunning", "Unauthenticated", "Unavailable", "Unreachable",
     ),
     "models": ("ClusterInfo", "JobInfo", "Progress"),
     "ray_client": ("ray_init",),

@@ -58,6 +58,12 @@ class NotFound(HeliostatError):
     code = "not_found"
 
 
+class NotCollected(NotFound):
+    """There is no such log, because log collection is switched off for its cluster."""
+
+    code = "not_collected"
+
+
 class Conflict(HeliostatError):
     """The cluster or the job is in a state that does not allow it."""
 
@@ -163,7 +169,7 @@ class DeadlineExceeded(HeliostatError):
 _BY_CODE = {
     kind.code: kind
     for kind in (
-        InvalidRequest, MissingField, NotFound, Conflict, AlreadyExists, IdempotencyMismatch, Unauthenticated,
+        InvalidRequest, MissingField, NotFound, NotCollected, Conflict, AlreadyExists, IdempotencyMismatch, Unauthenticated,
         Forbidden, QuotaExceeded, Throttled, Unavailable, NotReady, ServerError,
     )
 }  # fmt: skip

@@ -52,6 +52,14 @@ class CopyTools:
     async def row(self, owner: str, name: str) -> LogFile | None:
         return await self.store.read(lambda tx: tx.log_files.get(owner, name))
 
+    async def collected(self, instance: InstanceId) -> bool:
+        """Whether logs of this run are wanted."""
+        return await self.store.read(lambda tx: _collected(tx, instance))
+
+    async def row_if_collected(self, owner: str, name: str, instance: InstanceId) -> tuple[LogFile | None, bool]:
+        """The row, and whether logs of the run are wanted; both as of one moment."""
+        return await self.store.read(lambda tx: (tx.log_files.get(owner, name), _collected(tx, instance)))
+
     async def row_or_new(self, new: LogFile) -> LogFile:
         """The row of that name, which is made if there is none. It comes before the first bytes, so that there are no
         bytes that nobody knows of."""
@@ -87,6 +95,8 @@ class LogCopy:
         """The row as it was last known to be."""
         self.removed = False
         """There is no such row any more: nobody wants the file."""
+        self.unwanted = False
+        """Log collection was switched off for its cluster: the row stays as it is."""
         self._tools = tools
         self._instance = instance
         self._source = source
@@ -97,7 +107,7 @@ class LogCopy:
 
     @property
     def over(self) -> bool:
-        return self.removed or self.file.complete
+        return self.removed or self.unwanted or self.file.complete
 
     @property
     def _place(self) -> int:
@@ -193,15 +203,16 @@ class LogCopy:
             await self._overtaken()
 
     async def _reloaded(self) -> bool:
-        """Whether somebody else was faster: then the row is taken as it is now.
+        """Whether somebody else was faster: then the row is taken as it is now. Or whether nothing more is wanted of it.
 
         Asked before each append, too, which would cut off what the other one has stored. A server that was cut off from
         the database, and comes back to find its jobs with another one, is stopped by that.
         """
-        found = await self._tools.row(self.file.owner, self.file.name)
-        if found is not None and _state(found) == _state(self.file):
+        file = self.file
+        found, collected = await self._tools.row_if_collected(file.owner, file.name, self._instance)
+        if collected and found is not None and _state(found) == _state(file):
             return False
-        self.removed = found is None
+        self.removed, self.unwanted = found is None, not collected
         self.file = found or self.file
         self._rewind()
         return True
@@ -215,6 +226,11 @@ class LogCopy:
     def _rewind(self) -> None:
         """Forget what was taken and not stored: it is read again."""
         self._masker = StreamMasker(self._secrets)
+
+
+def _collected(tx: Transaction, id: InstanceId) -> bool:
+    instance = tx.instances.get(id)
+    return instance is None or instance.spec.collect_logs
 
 
 def _state(file: LogFile) -> tuple[int, int, bool]:

@@ -4,6 +4,9 @@ While a job runs, the log of its driver is *followed* by a task of its own that 
 When the job has ended, and when an instance is about to be destroyed, the rest is *kept*: read up to the end and marked as
 complete. Following is a comfort that may stop at any time; keeping is what nothing is lost by. How a file is copied so that
 a crash neither loses nor doubles a byte is told in :mod:`log_copy`.
+
+Of a cluster whose logs are not to be collected nothing is brought home, and nothing waits for the storage: a row without a file
+tells readers why. It may be switched at any time. What is there when it is switched on is collected whole.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from datetime import timedelta
 import structlog
 
 from heliostat.domain.engine import NodeLog
-from heliostat.domain.errors import HeliostatError
+from heliostat.domain.errors import NOT_COLLECTED, HeliostatError
 from heliostat.domain.ids import InstanceId, JobId
 from heliostat.domain.jobs import Attempt, Job, LogFile, driver_log
 from heliostat.domain.masking import encoded
@@ -193,6 +196,8 @@ class LogKeeper:
 
     async def _follow_on(self, job: Job, attempt: Attempt, pace: _Pace) -> bool:
         """Until there is nothing more to follow (True), or while the file is not there (False)."""
+        if not await self._tools.collected(attempt.instance):
+            return True  # it is asked again with the next look at the job
         source = await self._driver(attempt)
         copy = None if source is None else await self._driver_copy(job, attempt, source)
         if copy is None:
@@ -262,13 +267,19 @@ class LogKeeper:
     async def _keep_driver(self, job: Job, attempt: Attempt, note: str = "") -> None:
         """The log of an attempt up to its end, if it has one."""
         async with self._alone(attempt.submission_id):
-            row = await self._tools.row(job.id, driver_log(job.id, attempt.number))
+            name = driver_log(job.id, attempt.number)
+            row, collected = await self._tools.row_if_collected(job.id, name, attempt.instance)
             if row is not None and row.complete:
+                return
+            if not collected:
+                await self._leave(row or LogFile(job.id, job.workspace, name, 0, 0, self._tools.clock.now()))
                 return
             source = _drivers(await self._tools.engine.log_files(attempt.instance)).get(attempt.submission_id)
             if source is not None:
                 copy = await self._driver_copy(job, attempt, source)
                 await copy.finish(source.size, note)
+                if copy.unwanted:
+                    await self._leave(copy.file)
             elif row is not None:
                 await self._complete(row)
 
@@ -283,6 +294,14 @@ class LogKeeper:
         """Of a file whose source is gone. If somebody else is faster, that is as good."""
         ended = replace(row, complete=True, note=noted(row.note, GONE), modified_at=self._tools.clock.now())
         await self._tools.advance(ended, row.source_offset)
+
+    async def _leave(self, row: LogFile) -> None:
+        """Of a file that is not to be collected: have readers told so, and of what there is of it that this is all."""
+        note = f"{NOT_COLLECTED}: what came later is missing" if row.size else NOT_COLLECTED
+        found = await self._tools.row_or_new(row)
+        left = replace(found, complete=True, note=noted(found.note, note), modified_at=self._tools.clock.now())
+        if not found.complete:
+            await self._tools.advance(left, found.source_offset)
 
     @contextlib.asynccontextmanager
     async def _alone(self, key: str) -> AsyncIterator[None]:
@@ -304,6 +323,10 @@ class LogKeeper:
 
     async def _keep_nodes(self, instance: Instance) -> None:
         """The logs of the nodes that matter. A job whose record was deleted while the cluster ran can no longer be masked."""
+        if not await self._tools.collected(instance.id):
+            for row in await self._begun(instance):
+                await self._leave(row)
+            return
         found = await self._tools.engine.log_files(instance.id)
         choice = choose(found, self._settings.node_logs)
         owner, secrets = await self._tools.store.read(lambda tx: (_owner(tx, instance), _secrets(tx, instance)))
@@ -318,11 +341,14 @@ class LogKeeper:
         for error in ended:
             if error is not None:
                 raise error
-        rows = await self._tools.store.read(lambda tx: tx.log_files.of(owner))
-        for row in rows:
-            if not row.complete and row.name.startswith(f"nodes/{instance.id}"):
-                await self._complete(row)
+        for row in await self._begun(instance):
+            await self._complete(row)
         log.info("node logs kept", instance=instance.id, files=len(choice.files), left_out=choice.left_out)
+
+    async def _begun(self, instance: Instance) -> list[LogFile]:
+        """The logs of its nodes of which a part is at home."""
+        rows = await self._tools.store.read(lambda tx: tx.log_files.of(_owner(tx, instance)))
+        return [row for row in rows if not row.complete and row.name.startswith(f"nodes/{instance.id}")]
 
     async def _keep_node_log(self, instance: Instance, owner: str, chosen: Chosen, secrets: frozenset[bytes]) -> None:
         source = chosen.log
@@ -337,7 +363,10 @@ class LogKeeper:
                 row = await self._tools.row_or_new(new)
             elif row.source_offset < begin and await self._tools.advance(new, row.source_offset):
                 row = new  # since an earlier try it has grown beyond what that one would have kept
-            await LogCopy(self._tools, instance.id, source, row, secrets, begin).finish(source.size)
+            copy = LogCopy(self._tools, instance.id, source, row, secrets, begin)
+            await copy.finish(source.size)
+            if copy.unwanted:
+                await self._leave(copy.file)
 
     async def _line(self, instance: InstanceId, source: NodeLog, begin: int) -> int:
         """Where the first whole line from ``begin`` on begins: half a line might be half a secret, which no masker finds."""

@@ -70,6 +70,20 @@ class NotFound(HeliostatError):
         self.name = name
 
 
+class NotCollected(NotFound):
+    """There would be a log, but its cluster is not to have its logs collected."""
+
+    code = "not_collected"
+
+    def __init__(self, name: str) -> None:
+        super().__init__("log", name)
+        self.message = f"{NOT_COLLECTED}, so that {name!r} is not kept; while the cluster runs, its dashboard and Ray's Jobs API show logs"
+        self.args = (self.message,)
+
+
+NOT_COLLECTED = "log collection is switched off for this cluster"
+
+
 class Conflict(HeliostatError):
     """Right request, wrong moment: the object is in a state that does not allow it."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from .errors import NOT_COLLECTED
 from .ids import ClusterId, InstanceId, JobId, PrincipalId, WorkspaceId
 from .job_states import JobClusterState, JobGoal, JobStatus
 from .ray_jobs import Cause, RayStatus, WorkSummary
@@ -248,6 +249,11 @@ class LogFile:
     complete: bool = False
     note: str = ""
     """What is missing, e.g. that only the end was kept."""
+
+    @property
+    def uncollected(self) -> bool:
+        """It stands for a log that was not to be collected: there is nothing in it."""
+        return self.complete and not self.size and self.note == NOT_COLLECTED
 
     @property
     def expired(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from heliostat.domain.errors import NotFound
+from heliostat.domain.errors import NotCollected, NotFound
 from heliostat.domain.ids import ClusterId, InstanceId, JobId, WorkspaceId
 from heliostat.domain.jobs import Job, LogFile
 from heliostat.domain.records import Role
@@ -50,7 +50,8 @@ class LogService:
         self._key = store.derived_key("log tickets")
 
     async def files(self, caller: Caller, workspace: WorkspaceId, owner: str) -> list[LogFile]:
-        """All log files of a job, a run or a cluster, by owner and name. Raises NotFound when the owner is unknown."""
+        """All log files of a job, a run or a cluster, by owner and name. Raises NotFound when the owner is unknown, and
+        NotCollected where there are none by its cluster's setting."""
 
         def work(tx: Transaction) -> list[LogFile]:
             authorise(tx, caller, workspace, Role.EDITOR, "read logs")
@@ -59,7 +60,7 @@ class LogService:
         return await self._store.read(work)
 
     async def file(self, caller: Caller, workspace: WorkspaceId, owner: str, name: str) -> LogFile:
-        """One of them. Raises NotFound."""
+        """One of them. Raises NotFound, and NotCollected where it would be there but for its cluster's setting."""
 
         def work(tx: Transaction) -> LogFile:
             authorise(tx, caller, workspace, Role.EDITOR, "read logs")
@@ -104,9 +105,13 @@ class LogService:
 
 def _file(tx: Transaction, workspace: WorkspaceId, owner: str, name: str) -> LogFile:
     found = tx.log_files.get(owner, name)
-    if found is None or found.workspace != workspace or found.expired:
-        raise NotFound("log", f"{owner}/{name}")
-    return found
+    if found is not None and found.workspace == workspace and not found.expired:
+        if found.uncollected:
+            raise NotCollected(name)
+        return found
+    if found is None and _switched_off(tx, workspace, owner):
+        raise NotCollected(name)
+    raise NotFound("log", f"{owner}/{name}")
 
 
 def _files(tx: Transaction, workspace: WorkspaceId, owner: str) -> list[LogFile]:
@@ -115,7 +120,20 @@ def _files(tx: Transaction, workspace: WorkspaceId, owner: str) -> list[LogFile]
     rows = [row for row in found if row.workspace == workspace and not row.expired]
     if not rows and workspace not in _homes(tx, owner):
         raise NotFound("log owner", owner, "name a job, a cluster or one run of a cluster")
+    if not rows and _switched_off(tx, workspace, owner):
+        raise NotCollected(owner)
     return rows
+
+
+def _switched_off(tx: Transaction, workspace: WorkspaceId, owner: str) -> bool:
+    """Whether logs of a job, a run or a cluster of the workspace are not collected now."""
+    job = tx.jobs.get(workspace, JobId(owner))
+    last = job.attempts[-1].instance if job is not None and job.attempts else InstanceId(owner)
+    run = tx.instances.get(last)
+    if run is not None:
+        return run.workspace == workspace and not run.spec.collect_logs
+    cluster = tx.clusters.find_any(ClusterId(owner) if job is None else job.cluster)
+    return cluster is not None and cluster.workspace == workspace and not cluster.spec.collect_logs
 
 
 def _homes(tx: Transaction, owner: str) -> list[WorkspaceId]:

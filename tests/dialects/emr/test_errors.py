@@ -15,6 +15,7 @@ EXAMPLES: list[tuple[HeliostatError, int, str]] = [
     (errors.InvalidSpec("head.cpu", "bad"), 400, "InvalidParameter"),
     (errors.MissingField("name"), 400, "MissingParameter"),
     (errors.NotFound("cluster", "x"), 404, "ResourceNotFound"),
+    (errors.NotCollected("x"), 404, "ResourceNotFound"),
     (errors.Conflict("busy"), 409, "OperationDenied"),
     (errors.AlreadyExists("cluster", "x"), 409, "ResourceAlreadyExists"),
     (errors.IdempotencyMismatch("used"), 400, "IdempotentParameterMismatch"),

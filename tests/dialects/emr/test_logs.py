@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from heliostat.dialects.emr import job_operations
-from heliostat.domain.errors import NotFound, Unavailable
+from heliostat.domain.errors import NOT_COLLECTED, NotFound, Unavailable
 from heliostat.domain.ids import JobId, WorkspaceId
 from heliostat.domain.jobs import LogFile, driver_log
 from heliostat.services import JobTools, LogService
@@ -223,3 +223,12 @@ async def test_a_ticket_has_an_end(door: Door, shelf: Shelf, job: str) -> None:
     assert status_of_another[1]["data"]["accessUrl"].rpartition("/")[2] != ticket
     with pytest.raises(NotFound, match="expired"):
         await door.services.logs.redeem(ticket)
+
+
+async def test_a_log_that_was_not_to_be_collected(door: Door, job: str, store: Store) -> None:
+    place, now = door.first.workspace, door.services.clock.now()
+    file = LogFile(job, place, driver_log(JobId(job)), 0, 0, now, True, NOT_COLLECTED)
+    await store.write(lambda tx: tx.log_files.add(file))
+    [path] = paths(await listed(door, job))
+    _, body = await door.ask(door.logs(job) + "/log", path=path)
+    assert body["code"] != "1000000" and NOT_COLLECTED in body["message"]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from heliostat.domain.errors import InvalidRequest, NotFound
+from heliostat.domain.errors import InvalidRequest, NotCollected, NotFound
 from heliostat.domain.ids import InstanceId, WorkspaceId
 from heliostat.domain.jobs import Job, LogFile, driver_log
 
@@ -84,10 +84,11 @@ async def read_of_job(
     lines = None if grep is None else log_text.pattern(grep)
     record = await here.services.logs.job(here.caller, place, target)
     number = attempt or max(1, len(record.attempts))
+    owned = driver_log(target, number) if chosen == DRIVER else chosen
     if not follow:
-        owned = driver_log(target, number) if chosen == DRIVER else chosen
         blank = _blank(record, owned) if chosen == DRIVER and number <= max(1, len(record.attempts)) else None
         return await _read(here, request, place, target, owned, offset, tail, lines, blank)
+    await _expect(here, place, target, owned)
     source: Source = JobLog(place, target, chosen)
     if chosen == DRIVER:
         source = DriverLog(place, target, number, chosen=attempt is not None)
@@ -173,7 +174,7 @@ async def _read(
     try:
         file = await logs.file(here.caller, workspace, owner, name)
     except NotFound as error:
-        if blank is None or error.kind != "log":
+        if blank is None or error.kind != "log" or isinstance(error, NotCollected):
             raise
         file = blank
     start = offset or 0
@@ -183,6 +184,15 @@ async def _read(
     shape = log_text.Bytes() if lines is None else log_text.Lines(lines)
     header = _range(request) if plain else None
     return await log_streams.part(logs, file, here.caller.request, header, start, shape)
+
+
+async def _expect(here: Context, workspace: WorkspaceId, owner: str, name: str) -> None:
+    """Raises NotCollected for a log that is not there and is not going to be."""
+    try:
+        await here.services.logs.file(here.caller, workspace, owner, name)
+    except NotFound as error:
+        if isinstance(error, NotCollected) or error.kind != "log":
+            raise
 
 
 def _blank(job: Job, name: str) -> LogFile | None:

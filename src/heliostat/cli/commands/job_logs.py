@@ -68,7 +68,7 @@ def _show(
     app: App, /, client: Client, job: JobInfo, file: str, *, follow: bool, tail: int | None, grep: str | None,
     attempt: int | None,
 ) -> None:  # fmt: skip
-    from heliostat.client.errors import NotFound
+    from heliostat.client.errors import NotCollected, NotFound
 
     from ..exits import ExitCode
     from ..failures import Failure
@@ -78,6 +78,8 @@ def _show(
     try:
         if not show(read(job.id, file, attempt=attempt, tail=tail, grep=grep)) and grep is None and not follow:
             app.say("there is nothing in it" if job.ended_at is not None else f"{_UNBEGUN} {job.id} --follow")
+    except NotCollected as error:
+        raise Failure(str(error), code=ExitCode.NOT_FOUND, remedy=f"heliostat job get {job.id}") from error
     except NotFound as error:
         remedy = f"see what there is with: heliostat job logs {job.id} --list"
         if job.ended_at is None:

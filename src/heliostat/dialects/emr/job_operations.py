@@ -119,6 +119,8 @@ class JobOperations:
         file = next((file for file in await self._files(call) if file.key == key), None)
         if file is None:
             return {"code": NO_SUCH_FILE, "message": f"there is no log file {key}"}
+        if file.uncollected:
+            return {"code": NO_SUCH_FILE, "message": f"there is no log file {key}: {file.note}"}
         try:
             there = await self._is_stored(file)
         except (Unavailable, TimeoutError) as error:
