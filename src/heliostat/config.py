@@ -7,6 +7,7 @@ key in it is an error that names it, since a misspelt setting that is ignored is
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +18,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from heliostat.domain.engine import GpuType, Volume
 from heliostat.domain.errors import NotReady
-from heliostat.domain.installation import BUILT_IN_GPUS, Installation
+from heliostat.domain.installation import BUILT_IN_GPUS, Installation, gpu_catalogue
+from heliostat.domain.quantities import MAX_CORES, MAX_MEMORY
 from heliostat.domain.records import NetworkService
 from heliostat.domain.releases import BUILT_IN, DEFAULT, Catalogue, Release
 
@@ -141,6 +143,29 @@ class EmrFile(_Strict):
     """Accept bearer tokens over plain http from other machines too, e.g. behind a proxy elsewhere that ends TLS."""
 
 
+class _Machine(_Strict):
+    cpus: int = Field(ge=1, le=int(MAX_CORES))
+    memory_gib: float = Field(gt=0, le=MAX_MEMORY >> 30)
+    gpu: str | None = None
+    """Name of a row of the GPU types, e.g. ``NVIDIA_L4-2`` or one of ``[[gpus]]``."""
+
+
+class VertexFile(_Strict):
+    """The ``[vertex]`` table: the door for Vertex AI's clients."""
+
+    machines: dict[Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")], _Machine] = Field(
+        default_factory=dict
+    )
+    """Machine type -> what a node of it gets: beside the vendor's own, or in place of one of the same name."""
+    images: dict[Annotated[str, Field(min_length=1)], str] = Field(default_factory=dict)
+    """Image name, or a pattern with ``*`` -> name of the release that it stands for. The first that fits counts, before the
+    vendor's own names; but a whole name goes before all patterns."""
+    hold_minutes: float = Field(default=30, ge=0, le=24 * 60)
+    """How long a GET of a client that waits for a resource is held at most; 0 = never."""
+    session_hours: float = Field(default=24, ge=0, le=24 * 30)
+    """How long after its end a token still opens runs that were there before: these clients never renew it."""
+
+
 class StorageFile(_Strict):
     """The ``[storage]`` table: where logs and uploaded code are kept."""
 
@@ -192,6 +217,7 @@ class ConfigFile(_Strict):
     volumes: tuple[_Volume, ...] = ()
     network_services: tuple[_Network, ...] | None = None
     emr: EmrFile = EmrFile()
+    vertex: VertexFile = VertexFile()
     engine: EngineFile = EngineFile()
     warm: WarmFile = WarmFile()
     storage: StorageFile = StorageFile()
@@ -231,7 +257,7 @@ class ConfigFile(_Strict):
         Raises NotReady for a release that there is not.
         """
         plain, scaled = (
-            {_offered(catalogue, key, name): size for name, size in getattr(self.warm, key).items()}
+            {_offered(catalogue, f"warm.{key}", name): size for name, size in getattr(self.warm, key).items()}
             for key in ("releases", "autoscaled")
         )
         if settings.warm == 0:
@@ -257,12 +283,14 @@ class ConfigFile(_Strict):
         except ValueError as error:
             raise NotReady(f"configuration: {error}") from error
         gpus = BUILT_IN_GPUS if self.gpus is None else tuple(GpuType(**row.model_dump()) for row in self.gpus)
+        known = gpu_catalogue(gpus)
+        self._check_vertex(catalogue, known)
         networks = Installation().network_services
         if self.network_services is not None:
             networks = tuple(NetworkService(**row.model_dump()) for row in self.network_services)
         return Installation(
             catalogue=catalogue,
-            gpus={gpu.name: gpu for gpu in gpus},
+            gpus=known,
             volumes={row.id: Volume(row.id, str(row.path)) for row in self.volumes},
             network_services=networks,
             region=self.region,
@@ -272,13 +300,23 @@ class ConfigFile(_Strict):
             tls_place=tls_place,
             universe=universe,
             ca_file=ca_file,
+            session_grace=timedelta(hours=self.vertex.session_hours),
             start_deadline=timedelta(seconds=self.engine.start_deadline_seconds),
             emr_starts_clusters=self.emr.starts_clusters,
         )
+
+    def _check_vertex(self, catalogue: Catalogue, gpus: Mapping[str, GpuType]) -> None:
+        for image, name in self.vertex.images.items():
+            _offered(catalogue, f"vertex.images.{image}", name)
+        for machine, row in self.vertex.machines.items():
+            if row.gpu is not None and row.gpu not in gpus:
+                raise NotReady(
+                    f"configuration: vertex.machines.{machine}: there is no GPU type {row.gpu!r}; add it below [[gpus]]"
+                )
 
 
 def _offered(catalogue: Catalogue, key: str, name: str) -> str:
     release = catalogue.find(name)
     if release is None:
-        raise NotReady(f"configuration: warm.{key}: there is no release {name!r}")
+        raise NotReady(f"configuration: {key}: there is no release {name!r}")
     return release.name

@@ -24,8 +24,8 @@ from heliostat.domain.releases import BUILT_IN, DEFAULT
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
-FREE = ("storage.options", "warm.releases", "warm.autoscaled")
-"""Tables whose keys are not ours: whatever a driver takes, any release."""
+FREE = ("storage.options", "warm.releases", "warm.autoscaled", "vertex.machines", "vertex.images")
+"""Tables whose keys are not ours: whatever a driver takes, any release, machine or image."""
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 
 
@@ -89,7 +89,7 @@ def fields(model: type[BaseModel], prefix: str = "") -> set[str]:
     found = set()
     for name, field in model.model_fields.items():
         inner = model_in(field.annotation)
-        found |= {f"{prefix}{name}"} if inner is None else fields(inner, f"{prefix}{name}.")
+        found |= {f"{prefix}{name}"} if inner is None or f"{prefix}{name}" in FREE else fields(inner, f"{prefix}{name}.")
     return found
 
 

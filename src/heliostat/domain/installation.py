@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -16,13 +16,50 @@ BUILT_IN_GPUS = (
     GpuType("ecs.gn7i-c8g1.2xlarge", "A10", 1),
 )
 
+ACCELERATORS: Mapping[str, tuple[str, tuple[int, ...]]] = {
+    "NVIDIA_TESLA_P100": ("P100", (1, 2, 4)),
+    "NVIDIA_TESLA_V100": ("V100", (1, 2, 4, 8)),
+    "NVIDIA_TESLA_P4": ("P4", (1, 2, 4)),
+    "NVIDIA_TESLA_T4": ("T4", (1, 2, 4)),
+    "NVIDIA_TESLA_A100": ("A100", (1, 2, 4, 8, 16)),
+    "NVIDIA_A100_80GB": ("A100", (1, 2, 4, 8)),
+    "NVIDIA_L4": ("L4", (1, 2, 4, 8)),
+    "NVIDIA_H100_80GB": ("H100", (1, 2, 4, 8)),
+    "NVIDIA_H100_MEGA_80GB": ("H100", (8,)),
+    "NVIDIA_H200_141GB": ("H200", (8,)),
+    "NVIDIA_B200": ("B200", (8,)),
+    "NVIDIA_GB200": ("GB200", (4,)),
+    "NVIDIA_RTX_PRO_6000": ("RTX-PRO-6000", (1, 2, 4, 8)),
+}
+"""Accelerators by the vendor's name: Ray's name for them, and how many one node may have (Vertex contract, 9.4 and 9.5).
+
+Ray calls every A100 so by itself, whatever memory it has; code asks for that name."""
+
+
+def accelerator_row(accelerator: str, count: int) -> str:
+    """The name of the catalogue's row for so many of an accelerator: ``NVIDIA_TESLA_T4-2``."""
+    return f"{accelerator}-{count}"
+
+
+UNLISTED_GPUS = tuple(
+    GpuType(accelerator_row(name, count), ray_name, count, listed=False)
+    for name, (ray_name, counts) in ACCELERATORS.items()
+    for count in counts
+)
+"""Always there, whatever rows an operator configures."""
+
+
+def gpu_catalogue(rows: Iterable[GpuType]) -> Mapping[str, GpuType]:
+    """These rows, by name, and the unlisted ones whose names they leave free."""
+    return {gpu.name: gpu for gpu in UNLISTED_GPUS} | {gpu.name: gpu for gpu in rows}
+
 
 @dataclass(frozen=True)
 class Installation:
     """The configuration that is the same for every request."""
 
     catalogue: Catalogue = field(default_factory=Catalogue)
-    gpus: Mapping[str, GpuType] = field(default_factory=lambda: {gpu.name: gpu for gpu in BUILT_IN_GPUS})
+    gpus: Mapping[str, GpuType] = field(default_factory=lambda: gpu_catalogue(BUILT_IN_GPUS))
     volumes: Mapping[str, Volume] = field(default_factory=dict)
     network_services: tuple[NetworkService, ...] = (NetworkService("ns-loopback00000000", "loopback"),)
     region: str = "local"

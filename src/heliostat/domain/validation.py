@@ -23,7 +23,8 @@ MIN_LIFETIME = 10
 """Seconds. What is shorter would stop a cluster before it is of use."""
 _GROUP = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,251}[A-Za-z0-9])?")
+_LABEL = re.compile(r"(?!_)\w[\w./-]{0,252}")
+"""Letters and digits of all scripts: Vertex AI's labels may have them (Vertex contract, section 9.3)."""
 
 
 def check(spec: ClusterSpec, installation: Installation, queues: Collection[str]) -> None:
@@ -107,7 +108,8 @@ def _labels(labels: Mapping[str, str]) -> Iterator[InvalidSpec]:
     for key, value in labels.items():
         if not _LABEL.fullmatch(key) or len(value) > 63:
             yield InvalidSpec(
-                f"labels.{key}", "keys are letters, digits and . _ / -; values have at most 63 characters"
+                f"labels.{key}",
+                "keys begin with a letter or digit and have letters, digits and . _ / -; values have at most 63 characters",
             )
 
 
@@ -148,7 +150,7 @@ def _shape(
     if not 0 < shape.memory <= MAX_MEMORY:
         yield InvalidSpec(f"{path}.memory", "must be more than 0 and at most 1 PiB")
     if shape.gpu is not None and shape.gpu not in installation.gpus:
-        known = ", ".join(installation.gpus) or "none"
+        known = ", ".join(gpu.name for gpu in installation.gpus.values() if gpu.listed) or "none"
         yield InvalidSpec(f"{path}.gpu", f"no GPU type is named {shape.gpu!r}; there are: {known}")
     if sum(len(text.encode(errors="replace")) for item in shape.env.items() for text in item) > MAX_ENV_BYTES:
         yield InvalidSpec(f"{path}.env", f"must have at most {MAX_ENV_BYTES} bytes in all")

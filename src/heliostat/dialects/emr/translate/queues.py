@@ -86,6 +86,7 @@ def _read(fields: Fields, gpus: Mapping[str, GpuType], *, creating: bool) -> Cal
     description = fields.text("description")
     resources = fields.nested("resourceSpec")
     amounts = None if resources is None else _amounts(resources)
+    listed = [gpu.name for gpu in gpus.values() if gpu.listed]
     extras: dict[str, str] = {}
 
     def keep(key: str, value: str | bool | int | list[str] | None) -> None:
@@ -98,7 +99,7 @@ def _read(fields: Fields, gpus: Mapping[str, GpuType], *, creating: bool) -> Cal
     if instance is not None and len(instance) > _LONGEST_TEXT:
         raise fields.error("instanceId", f"must have at most {_LONGEST_TEXT} characters")
     keep("instanceId", instance)
-    keep("gpuSpec", _among(fields, "gpuSpec", gpus, "GPU types of this installation"))
+    keep("gpuSpec", _among(fields, "gpuSpec", listed, "GPU types of this installation"))
     if creating:
         keep("queueCategory", _one_of(fields, "queueCategory", _CATEGORIES))
         keep("paymentType", _one_of(fields, "paymentType", _PAYMENTS))
@@ -174,8 +175,9 @@ def queue(view: QueueView, installation: Installation, role: Role) -> Json:
     }
     if record.creator is not None:
         shown["creator"] = record.creator
-    if record.maximum.gpu != 0 and installation.gpus:
-        shown["gpuSpec"] = list(installation.gpus)
+    listed = [gpu.name for gpu in installation.gpus.values() if gpu.listed]
+    if record.maximum.gpu != 0 and listed:
+        shown["gpuSpec"] = listed
     kept = {key.removeprefix(_EXTRA): text for key, text in record.extras.items() if key.startswith(_EXTRA)}
     return shown | {key: orjson.loads(text) for key, text in kept.items()}
 

@@ -1,0 +1,37 @@
+"""What an operator can set about this dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from .translate.machines import BUILT_IN, Machine
+
+
+@dataclass(frozen=True)
+class VertexSettings:
+    """How the dialect's names are understood, and how patient it is."""
+
+    machines: Mapping[str, Machine] = field(default_factory=lambda: BUILT_IN)
+    """Machine types by name; types that say their size in their name need no entry."""
+    images: Mapping[str, str] = field(default_factory=dict)
+    """Image name or pattern (as fnmatch has them) -> name of a release. A whole name goes before all patterns."""
+    hold_seconds: float = 1800
+    """How long a GET of a client that waits is held at most (Vertex contract, section 1.3)."""
+    session_hours: float = 24
+    """How long after its end a token still opens what was up before."""
+    location: str = "us-central1"
+    """What the installation is called where a name needs a location and the caller has given none."""
+
+    @classmethod
+    def of(
+        cls,
+        machines: Mapping[str, Mapping[str, Any]],  # Any: rows of a configuration file that was checked
+        images: Mapping[str, str],
+        hold_minutes: float,
+        session_hours: float,
+    ) -> Self:
+        """From the table of the configuration file: ``VertexSettings.of(**file.vertex.model_dump())``."""
+        own = {name: Machine.configured(name, **row) for name, row in machines.items()}
+        return cls({**BUILT_IN, **own}, dict(images), hold_minutes * 60, session_hours)
