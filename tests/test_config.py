@@ -94,6 +94,10 @@ def test_own_releases_replace_the_built_in_ones_and_the_first_is_the_default(tmp
         {"port": -1},
         {"public_url": "example.com"},
         {"public_url": "https://h/path"},
+        {"tls_port": 65536},
+        {"tls_port": -2},
+        {"gateway_domain": "https://h"},
+        {"gateway_domain": "h/path"},
         {"engine": "slurm"},
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -69,6 +70,11 @@ def test_it_says_where_it_is_and_ends_when_told(
     assert str(home / "credentials.json") in told
     assert "heliostat cluster create" in told
     assert made["token"] not in told
+    place = re.search(r"and at +(https://localhost:\d+)", told)
+    assert place is not None
+    assert str(home / "tls" / "ca.pem") in told
+    with Client(place[1], made["token"], ca=str(home / "tls" / "ca.pem")) as client:
+        assert client.me().admin
     with Client(home=home) as client:
         assert client.version().version
     program.process.send_signal(number)
@@ -77,11 +83,27 @@ def test_it_says_where_it_is_and_ends_when_told(
     assert "Traceback" not in err
 
 
+def test_tls_of_its_own_is_used_by_the_program_on_the_same_machine(programs: list[Program], tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    program = start(programs, "--home", str(home), "--port", "0", "--own-tls")
+    told = program.banner()
+    assert re.search(r"answers at +https://127\.0\.0\.1:\d+\n", told)
+    assert "and at" not in told and str(home / "tls" / "ca.pem") in told
+    asked = subprocess.run(
+        [sys.executable, "-m", "heliostat.cli.main", "cluster", "list", "-o", "json"],
+        capture_output=True, text=True, env=os.environ | {"HELIOSTAT_HOME": str(home)}, timeout=60, check=False,
+    )  # fmt: skip
+    assert (asked.returncode, json.loads(asked.stdout)) == (0, []), asked.stderr
+
+
 REFUSED = {
     "a database that does not answer": (["--port", "0", "--database-url", "postgresql://ray:s3cret@127.0.0.1:1/x"], {}),
     "an address in use": (["--port", "{taken}"], {}),
     "plain http for others": (["--port", "0", "--host", "0.0.0.0"], {}),
     "a certificate without a key": (["--port", "0", "--tls-cert", "missing.pem"], {}),
+    "two certificates": (["--port", "0", "--tls-cert", "missing.pem", "--own-tls"], {}),
+    "a second port that is taken": (["--port", "0", "--tls-port", "{taken}"], {}),
+    "a second port and none": (["--port", "0", "--tls-port", "0", "--no-tls-port"], {}),
     "a file that is not there": (["--port", "0", "--config", "missing.toml"], {}),
     "a variable that is no choice": (["--port", "0"], {"HELIOSTAT_LOG_LEVEL": "chatty"}),
     "a port that cannot be": (["--port", "70000"], {}),
@@ -156,6 +178,9 @@ def test_an_address_in_use_is_refused_with_the_remedy(refusals: dict[str, Refusa
     [
         ("plain http for others", 1, "--tls-cert"),
         ("a certificate without a key", 1, "--tls-key"),
+        ("two certificates", 1, "--own-tls"),
+        ("a second port that is taken", 1, "--no-tls-port"),
+        ("a second port and none", 2, "--no-tls-port"),
         ("a file that is not there", 1, "missing.toml"),
         ("a variable that is no choice", 2, "HELIOSTAT_LOG_LEVEL"),
         ("a port that cannot be", 2, "70000"),

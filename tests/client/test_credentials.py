@@ -45,6 +45,14 @@ def test_a_single_variable_completes_what_a_file_says(tmp_path: Path, env: dict[
     assert (found.endpoint, found.token, found.source) == ("http://127.0.0.1:8600", "hlt_mine", "given")
 
 
+def test_a_variable_names_the_authority_whatever_the_files_say(tmp_path: Path, env: dict[str, str]) -> None:
+    credentials.save_profile("one", Credentials("https://one", "hlt_1", ca="/ca.pem"), env)
+    assert credentials.find(environ=env).ca == "/ca.pem"
+    env |= {"HELIOSTAT_CA_FILE": "other.pem"}
+    assert credentials.find(environ=env).ca == str(Path("other.pem").absolute())
+    assert credentials.find("https://two", "hlt_2", environ=env).ca == str(Path("other.pem").absolute())
+
+
 def test_a_token_is_not_sent_to_another_endpoint(tmp_path: Path, env: dict[str, str]) -> None:
     server_file(tmp_path)
     env |= {"HELIOSTAT_HOME": str(tmp_path)}

@@ -101,7 +101,7 @@ class OwnCertificate:
                 return
             # The file could be another server's by the time it is read again, so this one is loaded from where only we
             # know of it.
-            with self._aside("server.pem", pair.text) as mine:
+            with self._aside("server.pem", pair.text, durable=made) as mine:
                 context.load_cert_chain(mine)
                 if made:
                     mine.replace(self._folder / "server.pem")
@@ -166,15 +166,16 @@ class OwnCertificate:
                     path.unlink()
 
     @contextlib.contextmanager
-    def _aside(self, name: str, text: bytes, *, mode: int = 0o600) -> Iterator[Path]:
-        """A file of ours beside ``name`` with this text, on disk; gone afterwards unless it was renamed."""
+    def _aside(self, name: str, text: bytes, *, mode: int = 0o600, durable: bool = True) -> Iterator[Path]:
+        """A file of ours beside ``name`` with this text, ``durable`` on disk; gone afterwards unless it was renamed."""
         path = self._folder / f".{name}.{os.getpid()}.{secrets.token_hex(4)}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(text)
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             yield path
         finally:
             path.unlink(missing_ok=True)
