@@ -67,6 +67,7 @@ class KeyFile:
     def write(self, document: Mapping[str, Any]) -> None:
         """Give the file its content and its name. Raises InvalidRequest."""
         try:
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
             os.ftruncate(self._descriptor, 0)
             data = (json.dumps(document, indent=2) + "\n").encode()
             while data:
