@@ -1,6 +1,6 @@
 """What a person does with the plain ``PersistentResource`` class, which speaks v1 and waits for operations.
 
-``plain_class.py TRANSPORT PROJECT``; the last line of the output is what was seen, as JSON.
+``plain_class.py PROJECT TRANSPORT``; the last line of the output is what was seen, as JSON.
 """
 
 import json
@@ -11,7 +11,7 @@ from google.api_core import exceptions
 from google.cloud import aiplatform
 from google.cloud.aiplatform import persistent_resource
 
-transport, project = sys.argv[1:]
+project, transport = sys.argv[1:]
 aiplatform.init(
     project=project,
     location="europe-west4",

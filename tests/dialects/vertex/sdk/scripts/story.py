@@ -1,6 +1,6 @@
 """What a person does with ``vertex_ray``, from a fresh process whose environment ``heliostat login --vertex`` has printed.
 
-``story.py TRANSPORT PROJECT FOLDER``: the copy-paste text of the Vertex contract, section 3.4, with a look at everything
+``story.py PROJECT TRANSPORT FOLDER``: the copy-paste text of the Vertex contract, section 3.4, with a look at everything
 on the way. The last line of the output is what was seen, as JSON.
 """
 
@@ -17,7 +17,7 @@ from google.cloud import aiplatform
 from google.cloud.aiplatform import persistent_resource
 from ray.job_submission import JobSubmissionClient
 
-transport, project, folder = sys.argv[1:]
+project, transport, folder = sys.argv[1:]
 marker = Path(folder) / f"seen-{transport}"
 seen = {"transport": transport}
 
