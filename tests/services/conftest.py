@@ -139,7 +139,7 @@ BOTH = pytest.mark.parametrize(
 async def office(database: str, tmp_path: Path) -> AsyncIterator[Office]:
     store = await Store.open(StoreSettings(database, tmp_path / "key"))
     engine, clock, woken = Engine(), ManualClock(), list[ClusterId]()
-    installation = Installation()
+    installation = Installation(tls_place="localhost:8601", universe="localhost:8601")
     services = Services.build(store, installation, engine, clock, woken.append, job_tools(tmp_path))
     try:
         made = await services.identity.first_start("ann")

@@ -18,8 +18,11 @@ from heliostat.services import Access, Links
 from heliostat.services.access import LINK_LIFETIME, LINK_SLOT, SESSION_LIFETIME, SUBMIT_TOKEN_SUBJECT
 
 from .conftest import BOTH, Office, spec
+from .signing import account
 
-KINDS = ["submit token", "link", "session", "token", "token~"]
+OF_PRINCIPALS = ["token", "self-signed", "access token"]
+"""Kinds that open whatever their principal may, and must be told the cluster: here, or after a ``~``."""
+KINDS = ["submit token", "link", "session", "token", "token~", "self-signed~", "access token"]
 BOUND = ["submit token", "link", "session"]
 """Kinds that belong to one run."""
 
@@ -31,9 +34,9 @@ async def links(office: Office, cluster: Cluster, name: str = "ann") -> Links | 
 
 async def present(office: Office, kind: str, cluster: Cluster, name: str = "ann") -> str:
     """A token of the kind, as the person would have it."""
-    access, caller = office.services.access, await office.caller(name)
-    if kind.startswith("token"):
-        text = (await office.services.identity.create_token(caller)).token.reveal()
+    access = office.services.access
+    if kind.removesuffix("~") in OF_PRINCIPALS:
+        text = await of_principal(office, kind.removesuffix("~"), name)
         return f"{text}~{cluster.id}" if kind.endswith("~") else text
     shown = await links(office, cluster, name)
     assert shown is not None
@@ -48,6 +51,15 @@ async def present(office: Office, kind: str, cluster: Cluster, name: str = "ann"
     return access.session(opened)
 
 
+async def of_principal(office: Office, kind: str, name: str) -> str:
+    if kind == "token":
+        return (await office.services.identity.create_token(await office.caller(name))).token.reveal()
+    robot = await account(office, name)
+    if kind == "self-signed":
+        return robot.token(office.clock.now())
+    return (await office.services.google.of_assertion(robot.assertion(office.clock.now()))).token.reveal()
+
+
 async def resolve(office: Office, token: str, cluster: ClusterId | None) -> Access | None:
     return await office.services.access.resolve(token, cluster)
 
@@ -60,8 +72,8 @@ async def test_a_good_token_leads_to_its_run(office: Office, kind: str, named: b
     run = await office.run_of(cluster.id)
     token = await present(office, kind, cluster)
     found = await resolve(office, token, cluster.id if named else None)
-    if kind == "token" and not named:
-        assert found is None, "an API token must be told the cluster"
+    if kind in OF_PRINCIPALS and not named:
+        assert found is None, "such a token must be told the cluster"
         return
     assert found is not None and found.route is not None
     assert (found.cluster, found.workspace, found.state) == (cluster.id, office.workspace, State.RUNNING)
@@ -78,8 +90,8 @@ async def test_a_token_opens_no_other_cluster_than_its_own(office: Office, kind:
     one, two = await office.running("one"), await office.running("two")
     token = await present(office, kind, one)
     found = await resolve(office, token, two.id)
-    if kind == "token":
-        assert found is not None and found.cluster == two.id, "an API token opens what its principal may"
+    if kind in OF_PRINCIPALS:
+        assert found is not None and found.cluster == two.id, "it opens what its principal may"
     else:
         assert found is None
     assert await resolve(office, token, new_cluster_id()) is None
@@ -136,7 +148,7 @@ async def test_after_a_failure_no_way_leads_in(office: Office, kind: str) -> Non
     assert found is not None and found.state is State.ERROR and found.route is None
 
 
-@pytest.mark.parametrize("kind", ["token", "token~"])
+@pytest.mark.parametrize("kind", [*OF_PRINCIPALS, "token~"])
 async def test_a_revoked_token_is_shut_at_once(office: Office, kind: str) -> None:
     cluster = await office.running()
     token = await present(office, kind, cluster, "editor")
@@ -188,7 +200,7 @@ async def test_a_link_stays_the_same_for_a_while_and_is_each_readers_own(office:
 
 async def test_a_stranger_with_a_good_token_is_told_nothing(office: Office) -> None:
     cluster = await office.running()
-    for kind in ("token", "token~"):
+    for kind in (*OF_PRINCIPALS, "token~"):
         assert await resolve(office, await present(office, kind, cluster, "nobody"), cluster.id) is None
 
 
@@ -227,6 +239,53 @@ async def test_two_names_that_differ_open_nothing(office: Office) -> None:
     assert await resolve(office, f"{token}~{one.id}", two.id) is None
     assert await resolve(office, f"{token}~{two.id}", two.id) is not None
     assert await resolve(office, f"{token}~", None) is None
+
+
+@pytest.mark.parametrize("kind", ["self-signed", "access token", "self-signed~"])
+async def test_a_session_outlasts_its_token_on_the_runs_that_were_there(office: Office, kind: str) -> None:
+    cluster = await office.running()
+    token = await present(office, kind, cluster, "editor")
+    good = await resolve(office, token, cluster.id)
+    assert good is not None and good.route is not None and not good.ended
+    office.clock.advance(seconds=2 * 3600)
+    later = await resolve(office, token, cluster.id)
+    assert later is not None and later.route is not None and later.ended and later.role is Role.EDITOR
+    fresh = await office.running("two")
+    assert await resolve(office, token.partition("~")[0], fresh.id) is None, "nothing that began after its end"
+    office.clock.advance(seconds=24 * 3600)
+    assert await resolve(office, token, cluster.id) is None
+
+
+@pytest.mark.parametrize("kind", ["self-signed", "access token"])
+async def test_an_ended_token_opens_no_later_run_of_the_same_cluster(office: Office, kind: str) -> None:
+    ann = await office.caller("ann")
+    cluster = await office.running()
+    token = await present(office, kind, cluster, "editor")
+    office.clock.advance(seconds=2 * 3600)
+    assert await resolve(office, token, cluster.id) is not None
+    await office.services.clusters.stop(ann, office.workspace, cluster.id)
+    await office.settle(cluster.id)
+    assert await resolve(office, token, cluster.id) is None
+    await office.services.clusters.start(ann, office.workspace, cluster.id)
+    await office.settle(cluster.id)
+    assert await resolve(office, token, cluster.id) is None
+    assert await resolve(office, await present(office, kind, cluster, "editor"), cluster.id) is not None
+
+
+@pytest.mark.parametrize("kind", ["self-signed", "access token"])
+@pytest.mark.parametrize("loss", ["role", "key"])
+async def test_a_session_ends_with_its_key_or_its_role(office: Office, kind: str, loss: str) -> None:
+    cluster = await office.running()
+    token = await present(office, kind, cluster, "editor")
+    office.clock.advance(seconds=2 * 3600)
+    assert await resolve(office, token, cluster.id) is not None
+    identity, editor = office.services.identity, await office.caller("editor")
+    if loss == "role":
+        await identity.grant(await office.caller("ann"), office.workspace, "editor", None)
+    else:
+        for credential in await identity.keys(editor):
+            await identity.revoke(editor, credential.id)
+    assert await resolve(office, token, cluster.id) is None
 
 
 async def test_links_are_there_while_the_cluster_runs_and_only_then(office: Office) -> None:

@@ -12,7 +12,7 @@ from heliostat.domain.errors import AlreadyExists, IdempotencyMismatch
 from heliostat.domain.ids import PrincipalId, random_text
 from heliostat.domain.records import Credential, CredentialKind, Principal, Role
 from heliostat.domain.secret import Secret
-from heliostat.store import Store
+from heliostat.store import ServiceAccountKey, Store
 
 from .samples import ANNA, AWAY, HOME, NOW, make_workspaces
 
@@ -44,6 +44,31 @@ async def test_a_token_gives_its_principal(store: Store) -> None:
     assert await store.read(lambda tx: tx.credentials.token(TEXT)) == (TOKEN, anna)
     for text in ("tok-1", TEXT[:-1], "HELIKEY", "", "\ud800"):
         assert await store.read(lambda tx, text=text: tx.credentials.token(text)) is None
+
+
+async def test_a_service_account_key_gives_what_believes_its_tokens(store: Store) -> None:
+    anna = await make_anna(store)
+    key = Credential("0" * 40, CredentialKind.SERVICE_ACCOUNT_KEY, ANNA, "robot", NOW, NOW + timedelta(days=9))
+    await store.write(lambda tx: tx.credentials.add_service_account_key(key, "PEM", "anna@p.iam.heliostat.internal"))
+    found = await store.read(lambda tx: tx.credentials.service_account_key(key.id))
+    assert found == ServiceAccountKey(key, anna, "PEM", "anna@p.iam.heliostat.internal")
+    for id in ("1" * 40, "HELIKEY", "tok-1", "", "\0", "\ud800"):
+        assert await store.read(lambda tx, id=id: tx.credentials.service_account_key(id)) is None
+    assert await store.read(lambda tx: tx.credentials.access_key(key.id)) is None
+    assert key in await store.read(lambda tx: tx.credentials.list(ANNA))
+    with pytest.raises(AlreadyExists):
+        await store.write(lambda tx: tx.credentials.add_service_account_key(key, "PEM2", "other"))
+    assert await store.write(lambda tx: tx.credentials.revoke(key.id, NOW))
+    found = await store.read(lambda tx: tx.credentials.service_account_key(key.id))
+    assert found is not None and found.credential == replace(key, revoked_at=NOW)
+
+
+async def test_a_credential_of_any_kind_is_found_by_its_id(store: Store) -> None:
+    anna = await make_anna(store)
+    for credential in (KEY, TOKEN):
+        assert await store.read(lambda tx, id=credential.id: tx.credentials.get(id)) == (credential, anna)
+    for id in ("tok-2", "", "\0", "\ud800"):
+        assert await store.read(lambda tx, id=id: tx.credentials.get(id)) is None
 
 
 async def test_a_principal_without_roles(store: Store) -> None:

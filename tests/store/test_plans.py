@@ -42,6 +42,8 @@ def ask(tx: Transaction) -> None:
     tx.events.of_workspace(HOME, limit=10, after=100)
     tx.credentials.access_key("HELI")
     tx.credentials.token("hlt_")
+    tx.credentials.service_account_key("key")
+    tx.credentials.get("key")
     tx.principals.get(ANNA)
     tx.queues.list(HOME)
     job = new_job_id()
