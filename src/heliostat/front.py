@@ -1,7 +1,8 @@
 """One port for everything: which app answers a request, by host and path alone.
 
 Hosts ``c-<cluster>.<domain>`` and Ray's own paths belong to the gateway, ``/api/v1`` and ``/api/interactive`` to the EMR
-dialect, all else to the native API. Nothing is authenticated here; every app does that itself.
+dialect, ``projects`` below a version and ``/token`` to the Vertex dialect, all else to the native API. Nothing is
+authenticated here; every app does that itself.
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from heliostat.gateway import belongs_to_gateway
 
 EMR_PATHS = (b"/api/v1/", b"/api/interactive/")
+VERTEX_PATHS = (b"/v1/projects/", b"/v1beta1/", b"/ui/projects/", b"/v3/projects/")
+"""``/v1`` alone is the native API's."""
+VERTEX_TOKENS = b"/token"
 
 
 class Front:
     """The outermost ASGI app."""
 
-    def __init__(self, *, api: ASGIApp, emr: ASGIApp, gateway: ASGIApp, domain: str) -> None:
+    def __init__(self, *, api: ASGIApp, emr: ASGIApp, vertex: ASGIApp, gateway: ASGIApp, domain: str) -> None:
         self._api = api
         self._emr = emr
+        self._vertex = vertex
         self._gateway = gateway
         self._domain = domain
 
@@ -33,4 +38,6 @@ class Front:
         host = next((value for name, value in headers if name == b"host"), b"")
         if belongs_to_gateway(host.decode("latin-1"), path, headers, self._domain):
             return self._gateway
+        if path.startswith(VERTEX_PATHS) or path == VERTEX_TOKENS:
+            return self._vertex
         return self._emr if path.startswith(EMR_PATHS) else self._api

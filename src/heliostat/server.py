@@ -16,7 +16,6 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import structlog
@@ -32,6 +31,8 @@ from heliostat.control.job_reconciler import JobSettings
 from heliostat.control.retention import RetentionSettings
 from heliostat.control.work import Work, WorkSettings
 from heliostat.dialects import emr
+from heliostat.dialects.vertex.app import Vertex
+from heliostat.dialects.vertex.settings import VertexSettings
 from heliostat.domain.installation import Installation
 from heliostat.engines.base import Engine
 from heliostat.engines.local import LocalEngine, LocalSettings
@@ -72,9 +73,10 @@ class Server:
     work: Work
     gateway: Gateway
     door: GrpcDoor
+    vertex: Vertex
     app: Front
     end_streams: Callable[[], None]
-    """Ends the event streams of the API, which would hold up a stop."""
+    """Ends the event streams of the API and answers held calls, which would hold up a stop."""
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -132,20 +134,26 @@ class Server:
             )
             gateway = Gateway(services.access, gateway_settings, work.traffic)
             stack.push_async_callback(gateway.aclose)
-            door = GrpcDoor(grpc_handlers(gateway))
+            vertex = Vertex(services, VertexSettings.of(**file.vertex.model_dump()))
+            door = GrpcDoor(grpc_handlers(gateway, vertex))
             stack.push_async_callback(door.aclose)
             api = heliostat.api.create_app(services, VERSION)
             app = Front(
                 api=api,
                 emr=emr.create_app(services, emr_settings(file)),
+                vertex=vertex,
                 gateway=gateway,
                 domain=address.domain,
             )
-            end_streams = partial(heliostat.api.end_streams, api)
-            yield cls(settings, address, store, engine, services, work, gateway, door, app, end_streams)
+
+            def end_streams() -> None:
+                heliostat.api.end_streams(api)
+                vertex.end_holds()
+
+            yield cls(settings, address, store, engine, services, work, gateway, door, vertex, app, end_streams)
 
 
-def grpc_handlers(gateway: Gateway) -> MakeHandlers:
+def grpc_handlers(gateway: Gateway, vertex: Vertex) -> MakeHandlers:
     """Everything that is served by gRPC. A method goes to the first of them that knows it, so each knows only its own.
 
     What is inside runs at the first HTTP/2 connection: modules that import gRPC are imported there.
@@ -154,6 +162,7 @@ def grpc_handlers(gateway: Gateway) -> MakeHandlers:
     def make(peer_of: PeerOf) -> Sequence[Any]:  # grpc ships no types
         return [
             gateway.ray_client(peer_of),
+            vertex.grpc_handler(),
         ]
 
     return make
