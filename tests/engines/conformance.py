@@ -122,6 +122,15 @@ class EngineConformance:
         seen = await self.up(harness, plan(workers=0))
         assert [node.kind for node in seen.nodes] == ["head"]
 
+    async def test_nodes_tell_where_their_figures_are(self, harness: Harness) -> None:
+        loud, quiet = plan(workers=1), replace(plan(workers=1), metrics=False)
+        seen = await self.up(harness, loud)
+        assert [(node.kind, len(node.metrics)) for node in seen.nodes] == [("head", 3), ("worker", 1)]
+        addresses = [address for node in seen.nodes for address in node.metrics]
+        assert len(set(addresses)) == 4 and all(address.startswith("127.0.0.1:") for address in addresses)
+        seen = await self.up(harness, quiet)
+        assert [node.metrics for node in seen.nodes] == [(), ()]
+
     async def test_repeating_a_plan_changes_nothing(self, harness: Harness) -> None:
         wanted = plan()
         before = await self.up(harness, wanted)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -168,6 +169,7 @@ async def test_a_cluster_lives_and_leaves_nothing(lab: Lab, release: Release) ->
     assert head["disk"] == 3
     assert (worker["CPU"], worker["memory"], worker["GPU"], worker["accelerator_type:T4"]) == (1, GIB // 4, 1, 1)
     assert_on_loopback(seen)
+    await assert_figures(seen)
 
     victim = of_kind(seen, "worker")[0]
     kill(victim)
@@ -212,6 +214,29 @@ async def test_a_cluster_lives_and_leaves_nothing(lab: Lab, release: Release) ->
         assert "The head died" in (after.failure or "")
         assert [node.state for node in after.nodes] == [NodeState.EXITED] * 3
         await assert_gone(lab, wanted, dataclasses.replace(after, nodes=seen.nodes))
+
+
+async def assert_figures(seen: Observation) -> None:
+    """Every address that is told to Prometheus answers in its format, with figures of Ray's and nothing shown to it."""
+    addresses = [address for node in seen.nodes for address in node.metrics]
+    assert len(addresses) == 3 + 2
+    async with aiohttp.ClientSession() as session, asyncio.timeout(START_SECONDS):
+        for address in addresses:
+            while not FIGURE.search(await scraped(session, address)):
+                await asyncio.sleep(0.1)
+
+
+FIGURE = re.compile(r"^(ray_|autoscaler_)\w+(\{.*\})? [0-9.e+]+$", re.MULTILINE)
+
+
+async def scraped(session: aiohttp.ClientSession, address: str) -> str:
+    """What Prometheus would read; empty while nobody listens, as the agent of a node comes up last."""
+    try:
+        async with session.get(f"http://{address}/metrics") as answer:
+            assert answer.status == 200 and answer.content_type == "text/plain"
+            return await answer.text()
+    except aiohttp.ClientConnectorError:
+        return ""
 
 
 async def assert_job_log(lab: Lab, wanted: InstancePlan, seen: Observation) -> None:

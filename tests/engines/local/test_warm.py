@@ -82,7 +82,8 @@ def test_a_group_that_needs_it_is_started_cold_beside_a_warm_head(why: str) -> N
 
 
 @pytest.mark.parametrize(
-    "changes", [{"release": BUILT_IN[0]}, {"volumes": (Volume("vol-a", "/a"),)}, {"scaling": Scaling()}]
+    "changes",
+    [{"release": BUILT_IN[0]}, {"volumes": (Volume("vol-a", "/a"),)}, {"scaling": Scaling()}, {"metrics": False}],
 )
 def test_what_concerns_every_node_keeps_an_entry_from_being_given(changes: dict[str, Any]) -> None:
     wanted = changed("plan", **changes)
