@@ -17,6 +17,7 @@ import grpc.aio
 import pytest
 
 import heliostat
+from heliostat import listeners
 from heliostat.client import AsyncClient, AsyncCluster
 from heliostat.domain.errors import NotReady
 from heliostat.engines.simulated import World
@@ -24,7 +25,7 @@ from heliostat.testing.harness import HarnessServer, running, threaded
 from heliostat.tls import authority_file
 
 from .ray_client import FakeHead, playing_client_server
-from .support import Head
+from .support import Head, eventually
 
 METHOD = "/ray.rpc.RayletDriver/ClusterInfo"
 NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "none"}
@@ -213,3 +214,20 @@ def test_a_server_with_tls_of_its_own_is_found_by_its_clients(tmp_path: Path) ->
     with threaded(tmp_path, tls_port=-1) as server, heliostat.Client(home=tmp_path, retries=0) as client:
         assert client.me().admin
     assert "ca" not in json.loads((tmp_path / "credentials.json").read_text())
+
+
+async def test_a_running_server_looks_after_its_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(listeners, "LOOK_AT_CERTIFICATE_SECONDS", 0.02)
+    certificate, key = (tmp_path / "tls" / name for name in ("server.pem", "ca.key"))
+    async with running(tmp_path) as server:
+        good = key.read_bytes()
+        key.write_bytes(b"damaged")
+        await eventually(lambda: "certificate not renewed" in capsys.readouterr().out)
+        key.write_bytes(good)
+        certificate.unlink()
+        await eventually(certificate.exists)
+        context = ssl.create_default_context(cafile=authority_file(tmp_path))
+        _, writer = await asyncio.open_connection("localhost", server.running.tls_port, ssl=context)
+        writer.close()

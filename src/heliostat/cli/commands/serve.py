@@ -135,6 +135,7 @@ def command(
 
 def banner(running: Running) -> str:
     """Where it answers, where its keys are, and how to go on."""
+    from heliostat.addresses import LOCAL
     from heliostat.tls import authority_file
 
     settings, address = running.server.settings, running.server.address
@@ -143,7 +144,8 @@ def banner(running: Running) -> str:
     prefix = "" if home == default or os.environ.get("HELIOSTAT_HOME") else f"HELIOSTAT_HOME={home} "
     rows = [("answers at", address.url)]
     if running.tls_port is not None:
-        rows.append(("and at", f"https://{address.tls_place}"))
+        host = "localhost" if settings.host in LOCAL else settings.host
+        rows.append(("and at", f"https://{f'[{host}]' if ':' in host else host}:{running.tls_port}"))
     if running.tls_port is not None or settings.own_tls:
         rows.append(("its CA", str(authority_file(home))))
     rows += [
