@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heliostat.client import credentials, google_keys
-from heliostat.client.errors import HeliostatError, InvalidRequest, Unreachable
+from heliostat.client.errors import InvalidRequest, Unreachable
 from heliostat.client.http import httpx, without_proxy
 
 from .app import App
+from .exits import ExitCode
+from .failures import Failure
 
 if TYPE_CHECKING:
     from heliostat.client import Client
@@ -38,10 +40,11 @@ PATIENCE_SECONDS = 15.0
 LOCAL = ("localhost", "127.0.0.1")
 
 
-class KeyRefused(HeliostatError):
+class KeyRefused(Failure):
     """The server does not know the key, or it has expired or was revoked."""
 
-    code = "unauthenticated"
+    def __init__(self, key: str, why: str) -> None:
+        super().__init__(f"the server does not accept the key {key}: {why}", code=ExitCode.NOT_PERMITTED)
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ _CA_VARIABLES = ("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "REQUESTS_CA_BUNDLE", "SSL_
 
 
 def prepare(app: App, project: str | None, given: Path | None) -> Environment:
-    """Write what is lacking and check that it works. Raises HeliostatError with what to do."""
+    """Write what is lacking and check that it works. Raises HeliostatError or Failure with what to do."""
     with app.client() as client:
         setup = client.keys.google_setup(project)
         folder = credentials.profiles_file().absolute().parent / "vertex" / re.sub(r"[^\w.-]+", "_", setup.api_endpoint)
@@ -134,7 +137,7 @@ def check(key: Mapping[str, Any], setup: VertexSetup, ca: Path | None) -> None:
         raise Unreachable(f"{setup.token_uri} does not answer as a Heliostat server does (status {answer.status_code})")
     if answer.status_code != 200:
         why = said.get("error_description", "no reason was given")
-        raise KeyRefused(f"the server does not accept the key {key['private_key_id']}: {why}")
+        raise KeyRefused(key["private_key_id"], why)
 
 
 def _good(path: Path, setup: VertexSetup, ca: Path | None) -> bool:
