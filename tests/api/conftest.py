@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from .support import House, house
+from .support import House, Looks, house
 
 
 @pytest.fixture(name="house")
 async def _house(tmp_path: Path) -> AsyncIterator[House]:
     async with house(tmp_path) as built:
         yield built
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
+    return Looks(monkeypatch)

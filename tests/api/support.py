@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
-from heliostat.api import create_app
+from heliostat.api import create_app, streams
 from heliostat.control.clock import SystemClock
 from heliostat.control.leases import SoleServer
 from heliostat.control.loop import ControlLoop
@@ -201,6 +202,28 @@ async def _empty() -> Path:
 
 
 _made: list[Path] = []
+
+
+class Looks:
+    """Counts the looks of streams, of which there are many more than usual."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._rests = 0
+        rest = streams.Pace.rest
+
+        async def counted(pace: streams.Pace) -> None:
+            self._rests += 1
+            await rest(pace)
+
+        monkeypatch.setattr(streams, "LOOK_SECONDS", 0.01)
+        monkeypatch.setattr(streams.Pace, "rest", counted)
+
+    async def another(self) -> None:
+        """Until the one stream has seen what there is now: the look that goes on may be too old, the next one is not."""
+        seen = self._rests + 2
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while self._rests < seen:
+                await asyncio.sleep(0.001)
 
 
 def frames(text: str) -> list[tuple[str, dict[str, Any]]]:

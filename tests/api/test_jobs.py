@@ -17,7 +17,7 @@ from heliostat.domain.jobs import Attempt
 from heliostat.domain.ray_jobs import RayStatus
 from heliostat.domain.records import Role
 
-from .support import House, frames, package
+from .support import House, Looks, frames, package
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 EVERYTHING = {
@@ -280,13 +280,13 @@ class TestLists:
         assert (answer.status_code, answer.json()["path"]) == (status, path), answer.text
 
 
-async def test_a_watcher_is_told_of_every_change_and_of_the_end(house: House) -> None:
+async def test_a_watcher_is_told_of_every_change_and_of_the_end(house: House, looks: Looks) -> None:
     made = await house.submit()
     watching = asyncio.create_task(house.admin.get(f"{house.jobs}/{made['id']}/watch", params={"seconds": 30}))
     await opened(house)
     attempt = Attempt(1, made["id"], InstanceId("i"), "h", NOW, NOW, NOW, status=RayStatus.RUNNING)
     await house.becomes(made["id"], status=JobStatus.RUNNING, attempts=(attempt,))
-    await asyncio.sleep(0.6)
+    await looks.another()
     await house.becomes(made["id"], status=JobStatus.SUCCEEDED, settled=True, ended_at=NOW)
     told = frames((await asyncio.wait_for(watching, 10)).text)
     assert [(kind, document["status"]) for kind, document in told] == [
@@ -303,13 +303,13 @@ async def test_a_watcher_of_a_deleted_job_is_told(house: House) -> None:
     assert frames((await asyncio.wait_for(watching, 10)).text)[-1] == ("gone", {})
 
 
-async def test_followers_of_events_get_each_once_and_the_end(house: House) -> None:
+async def test_followers_of_events_get_each_once_and_the_end(house: House, looks: Looks) -> None:
     made = await house.submit()
     path = f"{house.jobs}/{made['id']}/events"
     following = asyncio.create_task(house.admin.get(path, params={"follow": "true", "seconds": 30}))
     await opened(house)
     await house.admin.post(f"{house.jobs}/{made['id']}/cancel")
-    await asyncio.sleep(0.6)
+    await looks.another()
     await house.becomes(made["id"], status=JobStatus.CANCELLED, settled=True, ended_at=NOW)
     told = frames((await asyncio.wait_for(following, 10)).text)
     assert [row.get("reason") for _, row in told] == ["Submitted", "CancelRequested", None]

@@ -10,17 +10,17 @@ import pytest
 from heliostat.api import end_streams, streams
 from heliostat.domain.records import Role
 
-from .support import House, frames
+from .support import House, Looks, frames
 
 
-async def test_a_watcher_is_told_of_every_state_and_of_the_end(house: House) -> None:
+async def test_a_watcher_is_told_of_every_state_and_of_the_end(house: House, looks: Looks) -> None:
     made = await house.create(start=False)
     client = house.admin
     watching = asyncio.create_task(client.get(f"{house.clusters}/demo/watch", params={"seconds": 30}))
     await _open(house)
     await house.admin.post(f"{house.clusters}/demo/start")
     await house.until("demo", "Running")
-    await asyncio.sleep(2 * streams.LOOK_SECONDS)  # one look, so that the state is seen before it is left
+    await looks.another()  # so that the state is seen before it is left
     await house.admin.delete(f"{house.clusters}/demo", params={"stop": "true"})
     answer = await asyncio.wait_for(watching, 10)
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -40,7 +40,7 @@ async def test_nothing_is_told_twice_and_the_stream_ends_on_time(house: House) -
     assert [kind for kind, _ in frames(answer.text)] == ["cluster"]
 
 
-async def test_followers_get_every_event_once_in_order(house: House) -> None:
+async def test_followers_get_every_event_once_in_order(house: House, looks: Looks) -> None:
     await house.create(start=False)
     path = f"{house.clusters}/demo/events"
     following = asyncio.create_task(house.admin.get(path, params={"follow": "true", "seconds": 30}))
@@ -49,7 +49,7 @@ async def test_followers_get_every_event_once_in_order(house: House) -> None:
     await house.until("demo", "Running")
     await house.admin.post(f"{house.clusters}/demo/stop")
     await house.until("demo", "Stopped")
-    await asyncio.sleep(2 * streams.LOOK_SECONDS)
+    await looks.another()
     await house.admin.delete(f"{house.clusters}/demo")
     told = frames((await asyncio.wait_for(following, 10)).text)
     assert [document["reason"] for kind, document in told if kind == "event"] == [
