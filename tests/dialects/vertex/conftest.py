@@ -101,8 +101,8 @@ class Door:
             self.engine._come_alive(instance)
 
     async def cluster_id(self, id: str) -> ClusterId:
-        answer = await self.http.get(f"/v1/workspaces/{self.up.workspace}/clusters", params={"name_contains": id})
-        return ClusterId(answer.json()["clusters"][0]["id"])
+        rows = (await self.http.get(f"/v1/workspaces/{self.up.workspace}/clusters")).json()["clusters"]
+        return ClusterId(next(row["id"] for row in rows if row["name"] == id))
 
     async def call(
         self,
