@@ -7,6 +7,9 @@ STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.test-tools
 PYTEST := $(BIN)/python -m pytest
 
+# pytest compiles every test with its checks; kept, that is done once instead of in each process.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve check test test-fast bench format clean
 
@@ -41,8 +44,9 @@ check: $(TEST_STAMP) ## formatting, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# What starts real Ray for long has the machine to itself.
 test: $(TEST_STAMP) ## the whole suite: real Ray, real databases, the real SDKs, a real browser
-	@failed=0; $(PYTEST) -m "not slow" -n 2 || failed=1; $(PYTEST) -m slow || failed=1; exit $$failed
+	@failed=0; $(PYTEST) -m "not (slow and ray)" -n 2 || failed=1; $(PYTEST) -m "slow and ray" || failed=1; exit $$failed
 
 test-fast: $(TEST_STAMP) ## what takes under two minutes
 	$(PYTEST) -m "not slow" -n 4
@@ -56,3 +60,4 @@ format: $(TEST_STAMP) ## put the code into its form
 
 clean: ## remove what tests and builds made here
 	rm -rf .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
