@@ -103,7 +103,7 @@ def trustworthy(request: GatewayRequest, settings: GatewaySettings) -> bool:
 
 def names_its_cluster(token: str) -> bool:
     """Whether a token (in one of the SHAPES) says by itself which cluster it is for."""
-    return _CLUSTER_MARK in token or re.fullmatch(f"{_SUBMIT_TOKEN}|{_PASS}", token) is not None
+    return _CLUSTER_MARK in token or _DIES_WITH_RUN.fullmatch(token) is not None
 
 
 def _in_headers(request: GatewayRequest) -> list[str]:
