@@ -83,7 +83,7 @@ class Served:
         """Its report is the last line of what it said."""
         words = self.command(script, *arguments)
         done = self.room.run(*words, env=clean(self.home), timeout=seconds)
-        assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-6000:]}\n{self.log[-4000:]}"
+        assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}\n{self.log[-1500:]}"
         said, _, report = done.stdout.strip().rpartition("\n")
         return Seen(json.loads(report), said)
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import tests.conformance.emr
-from tests.conformance.emr.sdk import DRIVER, Driver, Sdk
+from tests.conformance.emr.sdk import DRIVER, WORKER, Driver, Sdk
 from tests.sdk_environment import sdk_python
 
 from .served import Served, clean
@@ -48,8 +48,8 @@ class Vertex:
     def until_gone(self, name: str) -> None:
         deadline = time.monotonic() + SECONDS
         with pytest.raises(RuntimeError, match="not found"):
-            while True:
-                assert time.monotonic() < deadline, self("get", name)
+            while found := self("get", name):
+                assert time.monotonic() < deadline, found
                 time.sleep(0.1)
 
 
@@ -106,9 +106,9 @@ def test_made_in_vertex(simulated: Served, vertex: Vertex, emr: Sdk) -> None:
 
 
 def test_made_in_emr(simulated: Served, vertex: Vertex, emr: Sdk) -> None:
-    identity = emr.create("of-emr")
+    identity = emr.create("of-emr", workerSpec=[WORKER | {"cpu": "2"}])
     stopped = vertex("get", "of-emr")
-    assert (stopped["state"], stopped["workers"]) == ("ERROR", [["custom-1-1024", 1]])
+    assert (stopped["state"], stopped["workers"]) == ("ERROR", [["custom-2-1024", 1]])
     emr("StartRayCluster", identity)
     running = vertex.until("RUNNING", "of-emr")
     assert running["name"].endswith("/persistentResources/of-emr")

@@ -24,7 +24,7 @@ REST = {  # the class on gRPC -> on REST, where the status line alone decides
     "AlreadyExists": "Conflict",
 }
 TABLE = {  # case -> the class on gRPC, words of the message
-    "an id that is none": ("InvalidArgument", ["persistentResourceId", "My_Cluster"]),
+    "an id that is none": ("InvalidArgument", ["persistentResourceId"]),
     "no pools": ("InvalidArgument", ["resourcePools"]),
     "an unknown machine": ("InvalidArgument", ["resourcePools[0].machineSpec.machineType", "z9-standard-2"]),
     "pools of one id": ("InvalidArgument", ["resourcePools[1].id", "head"]),

@@ -10,18 +10,10 @@ from pathlib import Path
 
 import grpc
 import requests
-from common import KEY, PARENT, PLACE, PROJECT, name, outcome
-from google.auth import crypt, jwt
+from common import KEY, PARENT, PLACE, PROJECT, name, outcome, signed
 from google.cloud import aiplatform_v1beta1
 
 FOREIGN = json.loads(Path(sys.argv[2]).read_text())
-SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-
-
-def signed(issued: float, lifetime: float = 3600, key: dict = KEY, **claims) -> str:
-    signer = crypt.RSASigner.from_service_account_info(key)
-    payload = {"iss": key["client_email"], "sub": key["client_email"], "iat": int(issued), "scope": SCOPE}
-    return jwt.encode(signer, payload | {"exp": int(issued + lifetime)} | claims).decode()
 
 
 def by_rest() -> dict[str, object]:
