@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
 
+from heliostat.domain.ids import WorkspaceId
 from heliostat.domain.records import Role
 
 from .support import House
@@ -334,3 +336,54 @@ async def test_events_page_backwards_and_forwards(house: House) -> None:
     assert [row["reason"] for row in older] == ["StartRequested"]
     since = (await house.admin.get(path, params={"after": newest[2]["id"]})).json()["events"]
     assert [row["reason"] for row in since] == ["StartRequested", "Running"]
+
+
+async def test_mounts_metrics_and_logs_in_a_definition(house: House) -> None:
+    mount = {"server": "10.0.0.2", "path": "/exports", "mount_point": "data"}
+    made = await house.create(nfs_mounts=[mount], metrics=False, collect_logs=False)
+    assert [made["spec"][name] for name in ("nfs_mounts", "metrics", "collect_logs")] == [[mount], False, False]
+    assert [row["path"] for row in made["findings"]] == ["nfs_mounts[0]"]
+    viewer = await house.principal("vic", Role.VIEWER)
+    shown = (await viewer.get(f"{house.clusters}/demo")).json()["spec"]
+    (listed,) = (await viewer.get(house.clusters)).json()["clusters"]
+    for spec in (shown, listed["spec"]):
+        assert (spec["nfs_mounts"], spec["metrics"], spec["collect_logs"]) == ([mount], False, False)
+    await house.until("demo", "Running")
+    patch = {"metrics": None, "collect_logs": True, "nfs_mounts": []}
+    plan = (await house.admin.post(f"{house.clusters}/demo/plan", json={"patch": patch})).json()
+    assert [(row["path"], row["before"], row["after"], row["effect"]) for row in plan["changes"]] == [
+        ("nfs_mounts", "10.0.0.2:/exports at data", "", "restart"),
+        ("metrics", False, True, "restart"),
+        ("collect_logs", False, True, "in_place"),
+    ]
+    changed = (await house.admin.patch(f"{house.clusters}/demo", json=patch)).json()
+    assert changed["modified"] and changed["spec"]["metrics"] and changed["findings"] == []
+
+
+@pytest.mark.parametrize(
+    ("mount", "path"),
+    [
+        ({"path": "/x", "mount_point": "d"}, "nfs_mounts[0].server"),
+        ({"server": "h", "path": "x", "mount_point": "d"}, "nfs_mounts[0].path"),
+        ({"server": "h", "path": "/x", "mount_point": "../d"}, "nfs_mounts[0].mount_point"),
+        ({"server": "h", "path": "/x", "mount_point": 5}, "nfs_mounts[0].mount_point"),
+        ({"server": "h", "path": "/x", "mount_point": "d", "mode": "rw"}, "nfs_mounts[0].mode"),
+    ],
+)
+async def test_a_bad_mount_is_told_with_its_path(house: House, mount: dict[str, object], path: str) -> None:
+    answer = await house.admin.post(house.clusters, json={"name": "x", "nfs_mounts": [mount]})
+    assert (answer.status_code, answer.json()["path"]) == (422, path), answer.text
+
+
+async def test_what_another_dialect_could_not_have_is_a_finding_everywhere(house: House) -> None:
+    """And a change of something else through this API leaves it."""
+    made = await house.create(start=False)
+    change = {"unhonoured": {"network": "clusters here have none"}}
+    caller, place = await house.caller(), WorkspaceId(house.workspace)
+    await house.services.clusters.update(caller, place, made["id"], lambda spec: replace(spec, **change))
+    expected = [{"path": "network", "verdict": "ignored", "message": "clusters here have none"}]
+    assert (await house.admin.get(f"{house.clusters}/demo")).json()["findings"] == expected
+    patched = await house.admin.patch(f"{house.clusters}/demo", json={"description": "x"})
+    assert patched.json()["findings"] == expected
+    put = await house.admin.put(f"{house.clusters}/demo", json={"name": "demo"})
+    assert put.json()["findings"] == expected

@@ -19,6 +19,7 @@ ENDPOINTS: list[tuple[str, str, Any, Role | None]] = [
     ("GET", "/v1/workspaces/{ws}/queues/root_queue", None, READ),
     ("GET", "/v1/workspaces/{ws}/usage?by=cluster", None, READ),
     ("GET", "/v1/workspaces/{ws}/network-services", None, READ),
+    ("GET", "/v1/metrics/targets?workspace={ws}", None, READ),
     ("GET", "/v1/workspaces/{ws}/clusters", None, READ),
     ("GET", "/v1/workspaces/{ws}/clusters/demo", None, READ),
     ("GET", "/v1/workspaces/{ws}/clusters/{id}", None, READ),

@@ -78,3 +78,22 @@ def test_a_rolling_restart_that_cannot_be(server: HarnessServer, world: World, t
     assert type_("cluster", "update", "demo", "--head-cpu", "2").code == 0
     refused = type_("cluster", "restart", "demo", "--rolling")
     assert refused.code == 4 and "head.cpu" in refused.err
+
+
+def test_metrics_logs_and_mounts_by_options_and_by_file(server: HarnessServer, file: Path, type_: Type) -> None:
+    words = ("--no-metrics", "--no-collect-logs", "--nfs-mount", "10.0.0.2:/exports=data", "--no-start", "-o", "json")
+    made = json.loads(type_("cluster", "create", "quiet", *words).out)
+    mount = {"server": "10.0.0.2", "path": "/exports", "mount_point": "data"}
+    assert [made["spec"][name] for name in ("metrics", "collect_logs", "nfs_mounts")] == [False, False, [mount]]
+    assert [row["path"] for row in made["findings"]] == ["nfs_mounts[0]"]
+    written = type_("cluster", "get", "quiet", "-o", "yaml").out
+    assert "metrics: false" in written and "collect_logs: false" in written and "mount_point: data" in written
+    file.write_text(written)
+    assert type_("cluster", "apply", "-f", str(file), "--plan").code == 0, "what was printed is what is stored"
+    changed = json.loads(type_("cluster", "update", "quiet", "--collect-logs", "--metrics", "-o", "json").out)
+    assert (changed["spec"]["metrics"], changed["spec"]["collect_logs"]) == (True, True)
+    planned = type_("cluster", "apply", "-f", str(file), "--plan")
+    assert planned.code in (10, 11)
+    assert "metrics" in planned.out and "collect_logs" in planned.out
+    bad = type_("cluster", "update", "quiet", "--nfs-mount", "10.0.0.2:/exports=../up")
+    assert bad.code == 2 and "nfs_mounts[0].mount_point" in bad.err

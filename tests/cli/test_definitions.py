@@ -160,6 +160,20 @@ class TestGroupText:
             definitions.GroupText().convert(text, None, None)
 
 
+class TestMount:
+    def test_a_server_its_export_and_the_name_here(self) -> None:
+        convert = definitions.Mount().convert
+        assert convert("10.0.0.2:/exports/a=b=data", None, None) == {
+            "server": "10.0.0.2", "path": "/exports/a=b", "mount_point": "data",
+        }  # fmt: skip
+        assert convert("[fd00::2]:/=data", None, None)["server"] == "[fd00::2]"
+
+    @pytest.mark.parametrize("text", ["", "data", "h=/x", "h:x=data", ":/x=data", "h:/x", "h:/x="])
+    def test_what_is_wrong_is_told_with_an_example(self, text: str) -> None:
+        with pytest.raises(click.BadParameter, match="as in 10"):
+            definitions.Mount().convert(text, None, None)
+
+
 class TestFiles:
     def test_yaml_json_and_what_get_printed(self, tmp_path: Path) -> None:
         spec = {"release": "2.60.0", "workers": 2}

@@ -64,7 +64,16 @@ def test_the_cluster_of_its_own_has_the_shape_of_the_options(tmp_path: Path) -> 
     }
 
 
-@pytest.mark.parametrize("words", ["--workers 2", "--worker-group name=a", "--no-autoscale", "--cpu 1", "--volume v"])
+def test_what_its_own_cluster_shall_not_do() -> None:
+    words = "--no-metrics --no-collect-logs --nfs-mount 10.0.0.2:/x=data"
+    mount = {"server": "10.0.0.2", "path": "/x", "mount_point": "data"}
+    spec = {"workers": [], "nfs_mounts": [mount], "metrics": False, "collect_logs": False}
+    assert request(*words.split()) == {"cluster_spec": spec}
+
+
+@pytest.mark.parametrize(
+    "words", ["--workers 2", "--worker-group name=a", "--no-autoscale", "--cpu 1", "--volume v", "--no-metrics"]
+)
 def test_a_shape_for_a_cluster_that_is_there_is_refused(words: str) -> None:
     with pytest.raises(click.UsageError, match=rf"{words.split()[0].replace('--no-', '--')} is for a cluster made"):
         request("--cluster", "training", *words.split())

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from heliostat.client import Autoscaling, FaultTolerance, Head, InvalidRequest, WorkerGroup
+from heliostat.client import Autoscaling, FaultTolerance, Head, InvalidRequest, NfsMount, WorkerGroup
 from heliostat.client.specs import change, creation
 
 
@@ -41,6 +41,15 @@ from heliostat.client.specs import change, creation
             },
         ),
         ({"autoscaling": True}, {"workers": [], "autoscaling": {"enabled": True}}),
+        (
+            {"nfs_mounts": [NfsMount(server="h", path="/x", mount_point="d")], "metrics": False, "collect_logs": False},
+            {
+                "workers": [],
+                "nfs_mounts": [{"server": "h", "path": "/x", "mount_point": "d"}],
+                "metrics": False,
+                "collect_logs": False,
+            },
+        ),
         ({"volumes": ("v",), "labels": {"a": "b"}}, {"workers": [], "volumes": ["v"], "labels": {"a": "b"}}),
     ],
 )

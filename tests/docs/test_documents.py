@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 from click import Context
 from pydantic import BaseModel
 
@@ -89,7 +90,9 @@ def fields(model: type[BaseModel], prefix: str = "") -> set[str]:
     found = set()
     for name, field in model.model_fields.items():
         inner = model_in(field.annotation)
-        found |= {f"{prefix}{name}"} if inner is None or f"{prefix}{name}" in FREE else fields(inner, f"{prefix}{name}.")
+        found |= (
+            {f"{prefix}{name}"} if inner is None or f"{prefix}{name}" in FREE else fields(inner, f"{prefix}{name}.")
+        )
     return found
 
 
@@ -153,3 +156,10 @@ def test_files_that_documents_name_are_there() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     for name in re.findall(r"`((?:tests|src|scripts)/[\w/.]+)`", text):
         assert (ROOT / name).exists(), name
+
+
+def test_the_example_for_prometheus_asks_at_our_address() -> None:
+    (example,) = blocks((ROOT / "docs" / "monitoring.md").read_text(), "yaml")
+    ray, ours = yaml.safe_load(example)["scrape_configs"]
+    assert ray["http_sd_configs"][0]["url"].endswith(f":{Settings().port}/v1/metrics/targets")
+    assert ours["static_configs"][0]["targets"] == [f"127.0.0.1:{Settings().port}"]

@@ -92,6 +92,21 @@ class GroupText(click.ParamType[Fields]):
         return int(text)
 
 
+class Mount(click.ParamType[Fields]):
+    """``SERVER:PATH=NAME``: an export of a server, and the name below ``/mnt/nfs`` that nodes see it under."""
+
+    name = "SERVER:PATH=NAME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fields:
+        if isinstance(value, dict):
+            return value
+        export, _, point = str(value).rpartition("=")
+        server, colon, path = export.partition(":/")
+        if not server or not colon or not point:
+            self.fail(f"{value!r} is not of the form SERVER:PATH=NAME, as in 10.0.0.2:/exports/data=data", param, ctx)
+        return {"server": server, "path": f"/{path}", "mount_point": point}
+
+
 class Scale(click.ParamType[tuple[str | None, int]]):
     """``3``, or ``GROUP=3``."""
 

@@ -20,10 +20,17 @@ CAUSES = ("user-error", "out-of-memory", "infrastructure")
 CLUSTER_OPTIONS = (
     "release", "cpu", "memory", "gpu", "queue", "ray_start_params", "head_cpu", "head_memory", "groups", "low", "high",
     "autoscale", "idle_timeout", "upscaling", "idle_stop_after", "max_lifetime", "priority", "volumes",
+    "nfs_mounts", "metrics", "collect_logs",
 )  # fmt: skip
 """Those of ``cluster create`` that a job's own cluster takes; the variables are those of the job, not of the nodes."""
 
-FLAGS = {"groups": "--worker-group", "volumes": "--volume", "low": "--min", "high": "--max"}
+FLAGS = {
+    "groups": "--worker-group",
+    "volumes": "--volume",
+    "nfs_mounts": "--nfs-mount",
+    "low": "--min",
+    "high": "--max",
+}
 """Where a flag is not called like its parameter."""
 
 

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from .specs import Autoscaling as Autoscaling
     from .specs import FaultTolerance as FaultTolerance
     from .specs import Head as Head
+    from .specs import NfsMount as NfsMount
     from .specs import WorkerGroup as WorkerGroup
     from .sync.chosen import default_client as default_client
     from .sync.chosen import set_default_client as set_default_client
@@ -71,7 +72,7 @@ _HOMES = {
     ),
     "models": ("ClusterInfo", "JobInfo", "Progress"),
     "ray_client": ("ray_init",),
-    "specs": ("Autoscaling", "FaultTolerance", "Head", "WorkerGroup"),
+    "specs": ("Autoscaling", "FaultTolerance", "Head", "NfsMount", "WorkerGroup"),
     "sync.chosen": ("default_client", "set_default_client"),
     "sync.client": ("Client",),
     "sync.cluster": ("Cluster",),

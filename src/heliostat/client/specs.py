@@ -71,6 +71,16 @@ class FaultTolerance:
     redis_password: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class NfsMount:
+    """A network file system that nodes shall see at ``/mnt/nfs/<mount_point>``; the findings say what becomes of it."""
+
+    server: str
+    path: str
+    """Absolute, on the server."""
+    mount_point: str
+
+
 class DefinitionFields(TypedDict, total=False):
     """Fields of a definition that create and update have in common."""
 
@@ -88,6 +98,11 @@ class DefinitionFields(TypedDict, total=False):
     fault_tolerance: FaultTolerance | Document | None
     network_service: str | None
     volumes: Sequence[str]
+    nfs_mounts: Sequence[NfsMount | Document]
+    metrics: bool
+    """Its nodes export figures, and Prometheus is told where."""
+    collect_logs: bool
+    """Logs of its nodes and jobs are kept, to be read when it is gone."""
     labels: Mapping[str, str | None]
     """On update: merged into the present ones; None removes a label."""
 
@@ -146,7 +161,7 @@ def _field(key: str, value: Any) -> Any:
 
 def plain(value: Any) -> Any:
     """A part of a definition as JSON: dataclasses become objects without their None fields."""
-    if isinstance(value, Head | WorkerGroup | Autoscaling | FaultTolerance):
+    if isinstance(value, Head | WorkerGroup | Autoscaling | FaultTolerance | NfsMount):
         pairs = ((field.name, getattr(value, field.name)) for field in fields(value))
         return {name: plain(part) for name, part in pairs if part is not None}
     if isinstance(value, Mapping):

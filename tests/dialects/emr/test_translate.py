@@ -25,7 +25,7 @@ from heliostat.domain.quantities import parse_memory
 from heliostat.domain.records import Cluster, Instance
 from heliostat.domain.releases import Catalogue
 from heliostat.domain.secret import Secret
-from heliostat.domain.spec import ClusterSpec
+from heliostat.domain.spec import ClusterSpec, NfsMount
 from heliostat.domain.states import State, Wanted
 from heliostat.services import ClusterView, Links
 
@@ -442,3 +442,17 @@ def test_what_only_others_know_of_autoscaling_survives_an_update() -> None:
     )
     wish = read_wish(json.dumps({key: FULL[key] for key in ("headSpec", "workerSpec")}).encode(), CATALOGUE)
     assert wish.change(before) == before
+
+
+def test_an_update_keeps_what_this_dialect_does_not_know() -> None:
+    before = replace(
+        create(FULL),
+        nfs_mounts=(NfsMount("10.0.0.2", "/exports", "data"),),
+        metrics=False,
+        collect_logs=False,
+        unhonoured={"network": "it has none"},
+    )
+    after = read_wish(json.dumps({**FULL, "description": "another one"}).encode(), CATALOGUE).change(before)
+    kept = ("nfs_mounts", "metrics", "collect_logs", "unhonoured")
+    assert after.description == "another one"
+    assert [getattr(after, name) for name in kept] == [getattr(before, name) for name in kept]
