@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 import trustme
 
+from heliostat.cli.vertex_login import check
+from heliostat.client import Client
+from heliostat.client.errors import Unreachable
 from heliostat.testing.harness import HarnessServer, threaded
 
 from .conftest import Type
@@ -143,3 +148,20 @@ def test_a_given_certificate_needs_no_file_or_the_one_of_the_login(
         public = type_("login", "--vertex", "--profile", "work")
         assert public.code == 0, public.err
         assert not {"REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"} & set(evaluated(public.out))
+
+
+def test_a_door_that_cannot_be_reached_or_trusted_is_told(server: HarnessServer, type_: Type, tmp_path: Path) -> None:
+    key = json.loads(Path(evaluated(type_("login", "--vertex").out)["GOOGLE_APPLICATION_CREDENTIALS"]).read_text())
+    with Client(server.url, server.token) as client:
+        setup = client.keys.google_setup()
+    check(key, setup, server.home / "tls" / "ca.pem")
+    with pytest.raises(Unreachable, match="cannot be trusted"):
+        check(key, setup, None)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        nowhere = f"localhost:{taken.getsockname()[1]}"
+        moved = replace(setup, api_endpoint=nowhere, token_uri=f"https://{nowhere}/token")
+        with pytest.raises(Unreachable, match="nothing answers with TLS"):
+            check(key, moved, server.home / "tls" / "ca.pem")
+    with pytest.raises(Unreachable, match="does not answer as"):
+        check(key, replace(setup, token_uri=f"https://{setup.api_endpoint}/c/x/"), server.home / "tls" / "ca.pem")

@@ -14,7 +14,6 @@ from heliostat.domain.access_tokens import AccessToken
 from heliostat.domain.ids import ClusterId
 from heliostat.gateway.credentials import SHAPES, BadCredential
 from heliostat.gateway.ray_client.decide import Call, CallReading, Refusal, read_call
-from heliostat.gateway.request import GatewayRequest
 from heliostat.gateway.streams import ACCESS_ENDED, OpenStreams, StreamEnded
 from heliostat.services.access import Access
 from heliostat.services.signed_tokens import SCOPE
