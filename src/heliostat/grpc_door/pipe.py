@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 from heliostat.tls import server_name_of
 
@@ -89,8 +90,7 @@ class InwardSide(_Side):
         self._ended = ended
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's are no subclasses of it
         assert isinstance(self.other, ClientSide)
         self.other.join(self)
 
