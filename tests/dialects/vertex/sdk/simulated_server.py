@@ -13,6 +13,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import uvloop
+
 from heliostat.engines.simulated import World
 from heliostat.testing.harness import running
 from heliostat.tls import authority_file
@@ -33,4 +35,5 @@ async def main(home: Path, start_seconds: float = START_SECONDS) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), *map(float, sys.argv[2:])))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the server itself does it
+        runner.run(main(Path(sys.argv[1]), *map(float, sys.argv[2:])))
