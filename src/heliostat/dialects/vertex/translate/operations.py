@@ -11,6 +11,7 @@ from heliostat.domain.records import Cluster, Instance
 from heliostat.domain.states import State, Wanted
 from heliostat.services import ClusterView, OperationView
 
+from ..names import OperationName, ResourceName
 from .context import Context
 from .fields import Json, only
 from .resource import instant, resource_id, write_resource
@@ -37,7 +38,8 @@ def write_operation(view: OperationView, project_number: int, context: Context) 
     """An operation, canonical. Its types are of the API version that it was asked for with."""
     operation = view.operation
     package = f"{TYPES}google.cloud.aiplatform.{operation.label.get('version', DEFAULT_VERSION)}."
-    resource = _resource_name(view, project_number, context)
+    resource = _resource(view, project_number, context)
+    name = OperationName(resource.project, resource.location, operation.id, resource.resource)
     updated = operation.ended_at or _latest(view)
     metadata: Json = {
         "@type": package + _METADATA[operation.kind],
@@ -45,7 +47,7 @@ def write_operation(view: OperationView, project_number: int, context: Context) 
     }
     if operation.kind is not Kind.DELETE:
         metadata |= only(progressMessage=_progress(view))
-    shown: Json = {"name": f"{resource}/operations/{operation.id}", "metadata": metadata}
+    shown: Json = {"name": str(name), "metadata": metadata}
     if operation.open:
         return shown
     shown["done"] = True
@@ -56,16 +58,16 @@ def write_operation(view: OperationView, project_number: int, context: Context) 
         return shown | {"response": {"@type": EMPTY}}
     present = _present(view)
     return shown | {
-        "response": {"@type": f"{package}PersistentResource"} | write_resource(present, resource, None, context)
+        "response": {"@type": f"{package}PersistentResource"} | write_resource(present, str(resource), None, context)
     }
 
 
-def _resource_name(view: OperationView, project_number: int, context: Context) -> str:
+def _resource(view: OperationView, project_number: int, context: Context) -> ResourceName:
     """The resource's name as the caller had it, also when it has another one now."""
     label = view.operation.label
     location = label.get("location") or context.settings.location
     resource = label.get("resource") or resource_id(view.cluster or _snapshot(view.operation))
-    return f"projects/{project_number}/locations/{location}/persistentResources/{resource}"
+    return ResourceName(str(project_number), location, resource)
 
 
 def _present(view: OperationView) -> ClusterView:

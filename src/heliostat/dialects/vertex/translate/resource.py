@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,7 @@ from heliostat.domain.spec import Autoscaling, ClusterSpec, NfsMount, NodeShape
 from heliostat.domain.states import State
 from heliostat.services import ClusterView
 
+from ..names import InvalidName, check_new_resource_id, is_resource_id, parse_resource
 from ..wire.times import write_instant
 from .context import Context
 from .fields import Fields, Json, invalid, only
@@ -32,19 +32,12 @@ __all__ = ["Context", "instant", "read_resource", "resource_id", "write_resource
 
 MAX_DISPLAY_NAME = 128
 RUNTIME = "resourceRuntimeSpec"
-_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
-_CLUSTER_ID = re.compile(r"ray-[a-z0-9]{16}", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def resource_id(cluster: Cluster) -> str:
     """What a cluster is called here: its name if it can be a resource's, else its id."""
-    return cluster.spec.name if _usable(cluster.spec.name) else str(cluster.id)
-
-
-def _usable(name: str) -> bool:
-    """Whether a cluster can be known by this name. One like a cluster's id could be taken for another cluster's."""
-    return _NAME.fullmatch(name) is not None and _CLUSTER_ID.fullmatch(name) is None
+    return cluster.spec.name if is_resource_id(cluster.spec.name) else str(cluster.id)
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -52,8 +45,10 @@ def _usable(name: str) -> bool:
 
 def read_resource(name: str, body: Json, context: Context) -> ClusterSpec:
     """The spec of the cluster that a create asks for. Output-only fields are not looked at. Raises InvalidRequest."""
-    if not _usable(name):
-        raise invalid("persistentResourceId", _bad_name(name))
+    try:
+        check_new_resource_id(name)
+    except InvalidName as error:
+        raise invalid(error.path, error.message) from None
     fields = Fields(body)
     description, labels = read_display_name(fields), read_labels(fields)
     resource = _read_surroundings(fields)
@@ -96,12 +91,6 @@ def read_resource(name: str, body: Json, context: Context) -> ClusterSpec:
 
 def read_display_name(fields: Fields) -> str:
     return fields.text("displayName", MAX_DISPLAY_NAME)
-
-
-def _bad_name(name: str) -> str:
-    if _CLUSTER_ID.fullmatch(name):
-        return "must not look like the id of a cluster; choose another name"
-    return "must be 1 to 63 lower-case letters, digits and '-', begin with a letter and not end with '-'"
 
 
 def _read_surroundings(fields: Fields) -> Json:
@@ -232,7 +221,7 @@ def write_resource(view: ClusterView, name: str, operation: Operation | None, co
     shown |= only(labels=write_labels(spec) or None)
     shown |= {key: value for key, value in kept.resource.items() if key != "serviceAccountSpec"}
     account = kept.resource.get("serviceAccountSpec")
-    location = name.split("/")[3]
+    location = parse_resource(name).location
     shown[RUNTIME] = {"raySpec": _write_ray(spec, kept, pools, location, context), **only(serviceAccountSpec=account)}
     shown["resourceRuntime"] = only(accessUris=access_uris(cluster, instance, context.installation) or None)
     return shown
