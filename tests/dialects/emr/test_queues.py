@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from heliostat.dialects.emr import EmrSettings
+from heliostat.dialects.emr.translate import queues
+from heliostat.domain.installation import BUILT_IN_GPUS
 from heliostat.domain.quantities import GIB
 from heliostat.domain.records import Amount, Queue, Role
 from heliostat.services import Caller, Services
@@ -88,12 +90,22 @@ BAD: list[tuple[Any, ...]] = [
     ("resourceSpec.gpu", {"resourceSpec": {"gpu": "half"}}),
     ("resourceSpec.cu", {"resourceSpec": {"cu": 99}}),
     ("gpuSpec[0]", {"gpuSpec": ["a typewriter"]}),
+    ("gpuSpec[0]", {"gpuSpec": ["NVIDIA_TESLA_T4-2"]}),
     ("queueCategory", {"queueCategory": "cpu"}),
     ("paymentType", {"paymentType": "later"}),
     ("preheat", {"preheat": "yes"}),
     ("description", {"description": "x" * 2000}),
     ("instanceId", {"instanceId": "x" * 300}),
 ]
+
+
+async def test_a_queue_lists_no_names_that_only_another_dialect_has(door: Door, services: Services) -> None:
+    await door.post(NEW, body(door))
+    ann = Caller(await services.identity.by_token(door.first.token.reveal()))
+    view = await services.queues.get(ann, door.first.workspace, "q")
+    shown = queues.queue(view, services.installation, Role.OWNER)
+    assert shown["gpuSpec"] == [gpu.name for gpu in BUILT_IN_GPUS]
+    assert "NVIDIA_TESLA_T4-2" in services.installation.gpus
 
 
 async def test_bad_bodies_name_the_path(door: Door) -> None:
