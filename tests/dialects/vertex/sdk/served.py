@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .room import Program, Room, Word
 
@@ -26,8 +26,7 @@ START_SECONDS = 60
 SOURCE = '. "$1"; shift; exec "$@"'
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """What a script reported, and what it said before."""
 
     report: Any
