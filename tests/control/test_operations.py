@@ -272,6 +272,17 @@ class TestUpdate:
         office.clock.advance(seconds=16)
         assert await client.look(up) == GLANCE
 
+    async def test_nodes_that_came_with_the_last_second_count(self, client: Client, office: Office) -> None:
+        up = await client.up()
+        office.world.start_seconds = 1e9
+        track = await client.update(up, workers(3))
+        await client.look(up, times=2)
+        office.clock.advance(seconds=841)
+        (run,) = office.world.instances.values()
+        run.come_alive(office.world.time())
+        await client.look(up)
+        assert await client.outcome(track) == "done"
+
     async def test_it_fails_with_the_cluster(self, client: Client, office: Office) -> None:
         up = await client.up()
         office.world.start_seconds = 1e9
@@ -447,7 +458,7 @@ class TestAnEngineThatDoesNotAnswer:
         up = await client.up()
         track = await client.update(up, workers(5))
         silent()
-        for seconds, outcome in ((839, "open"), (1, "no_room")):
+        for seconds, outcome in ((840, "open"), (19, "open"), (1, "no_room")):  # 900 s are what clients wait
             office.clock.advance(seconds=seconds)
             with pytest.raises(Unavailable):
                 await client.look(up)

@@ -119,9 +119,10 @@ async def test_pages_newest_first(store: Store) -> None:
     opened = await store.read(lambda tx: tx.operations.page(HOME, limit=9, cluster=CLUSTER, open=True))
     closed = await store.read(lambda tx: tx.operations.page(HOME, limit=9, cluster=CLUSTER, open=False))
     assert opened == [row for row in newest if row.open] and closed == [row for row in newest if not row.open]
-    with pytest.raises(InvalidRequest) as refused:
-        await store.read(lambda tx: tx.operations.page(HOME, limit=2, before=new_operation_id()))
-    assert refused.value.path == "before"
+    for workspace, before in ((HOME, new_operation_id()), (AWAY, foreign.id)):
+        with pytest.raises(InvalidRequest) as refused:
+            await store.read(lambda tx, at=workspace, last=before: tx.operations.page(at, limit=2, before=last))
+        assert refused.value.path == "before"
 
 
 async def test_what_ended_long_ago_goes_and_what_is_open_stays(store: Store) -> None:

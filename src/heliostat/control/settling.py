@@ -6,16 +6,29 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from heliostat.domain.ids import ClusterId
-from heliostat.domain.operations import Operation, patience, settled
+from heliostat.domain.operations import Failure, Operation, patience, settled
 from heliostat.domain.records import Cluster, Instance
 from heliostat.store import Transaction
+
+LATE = timedelta(seconds=20)
+"""So long after its time an update ends without a look."""
 
 
 def hopeless(
     operations: Iterable[Operation], cluster: Cluster, present: Instance | None, now: datetime
 ) -> list[Operation]:
-    """Those that have failed by what is stored, as they shall be: nothing that the engine sees can change that."""
-    return [row for operation in operations if (row := settled(operation, cluster, present, now)).failure is not None]
+    """Those that have failed by what is stored, as they shall be, whatever the engine sees.
+
+    That an update's time is over is decided by a look, which may see nodes that have just come; this is for when no look
+    succeeds.
+    """
+    found = []
+    for operation in operations:
+        after = settled(operation, cluster, present, now)
+        late = after.failure is not Failure.NO_ROOM or not settled(operation, cluster, present, now - LATE).open
+        if after.failure is not None and late:
+            found.append(after)
+    return found
 
 
 def news_of(operations: Iterable[Operation], cluster: Cluster, present: Instance | None, now: datetime) -> bool:
@@ -48,7 +61,10 @@ def end_operations(
 
 
 def in_time(again: timedelta | None, operations: Sequence[Operation], now: datetime) -> timedelta | None:
-    """``again``, but no later than the patience with an operation ends. None stays: at rest none is under way any more."""
+    """``again``, but no later than the patience with an operation ends, if it has not ended with this look.
+
+    None stays: at rest none is under way any more.
+    """
     if again is None:
         return None
-    return min([again, *(left for operation in operations if (left := patience(operation, now)) is not None)])
+    return min([again, *(left for operation in operations if (left := patience(operation, now)))])

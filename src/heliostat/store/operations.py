@@ -88,7 +88,8 @@ class Operations:
         if open is not None:
             query = query.where(_O.ended_at.is_(None) if open else _O.ended_at.is_not(None))
         if before is not None:
-            last = self._connection.execute(select(_O.created_at).where(_O.id == before)).first()
+            known = select(_O.created_at).where(_O.id == before, _O.workspace == workspace)
+            last = self._connection.execute(known).first()
             if last is None:
                 raise InvalidRequest("continues after an operation that does not exist", path="before")
             query = query.where(
