@@ -13,6 +13,7 @@ BUDGET_SECONDS = 0.002
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_a_list_of_a_hundred_running_clusters_is_cheap(house: House) -> None:
     for number in range(100):
         await house.create(f"c{number}", workers=[{"replicas": 2, "memory": "4GB"}], labels={"team": "search"})

@@ -52,6 +52,7 @@ def _client(server: HarnessServer) -> httpx.AsyncClient:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("params", "expected"),
     [

@@ -531,6 +531,7 @@ class HugeLog:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 class TestLargeLogs:
     async def test_memory_is_bounded_and_others_have_their_turn(self, home: House) -> None:
         size = 200 << 20

@@ -103,6 +103,7 @@ class Sampler:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_two_servers_never_give_the_same_room_away(postgres_url: str, tmp_path: Path) -> None:
     token, workspace = asyncio.run(prepare(postgres_url, tmp_path))
     sampler = Sampler(postgres_url)

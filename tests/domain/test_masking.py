@@ -195,6 +195,7 @@ def test_many_secrets_of_any_bytes(secrets: list[bytes], noise: bytes) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_long_log_is_masked_quickly() -> None:
     """30 variables, every form of them; far above what any log grows by."""
     secrets = encoded(secret_values({f"KEY_{number}": f'{number * 7919:x}-"secret"/{number}' for number in range(30)}))
