@@ -300,6 +300,7 @@ class ConfigFile(_Strict):
             tls_place=tls_place,
             universe=universe,
             ca_file=ca_file,
+            ray_client=self.engine.client_server,
             session_grace=timedelta(hours=self.vertex.session_hours),
             start_deadline=timedelta(seconds=self.engine.start_deadline_seconds),
             emr_starts_clusters=self.emr.starts_clusters,

@@ -74,6 +74,8 @@ class Installation:
     """Host (and port) below which Google's clients look for us; None when there is no TLS."""
     ca_file: Path | None = None
     """The certificate of our own authority, PEM; None when the certificate was given by the operator."""
+    ray_client: bool = True
+    """Whether heads run Ray's client server, for ``ray://``."""
     session_grace: timedelta = timedelta(hours=24)
     """How long after its end a token of Google's clients still opens the runs that were there before: clients of Jobs and
     Ray Client never renew it (Vertex contract, section 11)."""

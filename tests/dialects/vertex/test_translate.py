@@ -12,6 +12,7 @@ import pytest
 from heliostat.dialects.vertex.settings import VertexSettings
 from heliostat.dialects.vertex.translate.paths import vertex_path
 from heliostat.dialects.vertex.translate.resource import Context, read_resource, resource_id, write_resource
+from heliostat.domain.engine import Endpoints
 from heliostat.domain.errors import InvalidRequest
 from heliostat.domain.installation import Installation
 from heliostat.domain.spec import Autoscaling, NfsMount, WorkerGroup
@@ -302,6 +303,14 @@ def test_addresses_are_told_only_while_they_lead_somewhere() -> None:
     for changes in ({"state": State.STARTING}, {"state": State.RUNNING, "wanted": Wanted.DELETED}):
         assert shown(spec, run, **changes)["resourceRuntime"] == {}
     assert shown(spec, run, Context(Installation()))["resourceRuntime"] == {}
+
+
+def test_ray_clients_address_is_told_before_its_server_answers_unless_it_never_will() -> None:
+    spec = create(body())
+    early = run_of(spec, endpoints=Endpoints("127.0.0.1:1"))
+    assert "RAY_CLIENT_ENDPOINT" in shown(spec, early)["resourceRuntime"]["accessUris"]
+    without = Context(replace(CONTEXT.installation, ray_client=False))
+    assert set(shown(spec, early, without)["resourceRuntime"]["accessUris"]) == {"RAY_DASHBOARD_URI"}
 
 
 def test_a_pool_that_scales_is_shown_with_the_nodes_that_there_are() -> None:

@@ -22,7 +22,8 @@ def access_uris(cluster: Cluster, instance: Instance | None, installation: Insta
         return {}
     found = {"RAY_DASHBOARD_URI": f"{place}/c/{cluster.id}"}
     endpoint = _endpoint(f"c-{cluster.id}", installation.universe or place)
-    if endpoint is not None and instance.endpoints.client:
+    # Also before the head's client server answers: clients try again for a while, and without an address they do not.
+    if endpoint is not None and installation.ray_client:
         found["RAY_CLIENT_ENDPOINT"] = endpoint
     return found
 
