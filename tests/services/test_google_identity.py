@@ -244,6 +244,22 @@ async def test_the_end_of_a_key_is_the_end_of_its_tokens(office: Office, end: st
         await google.of_assertion(robot.assertion(clock.now()))
 
 
+async def test_audiences_are_the_products_and_this_server(office: Office) -> None:
+    robot, now = await account(office), office.clock.now()
+    ours = ("https://localhost:8601/", "https://127.0.0.1:8601", "https://cloudresourcemanager.localhost:8601/")
+    for audience in (*PRODUCTS, *ours):
+        await office.services.google.principal_of_jwt(robot.signed(robot.claims(now, scope=GONE, aud=audience)))
+    for audience in (
+        "http://localhost:8601/",
+        "https://localhost:8602/",
+        "https://localhost/",
+        "localhost:8601",
+        "https:///",
+    ):
+        with pytest.raises(Unauthenticated, match="another service"):
+            await office.services.google.principal_of_jwt(robot.signed(robot.claims(now, scope=GONE, aud=audience)))
+
+
 async def test_a_signature_is_checked_once(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     token = (await account(office)).token(office.clock.now())
     first = await office.services.google.principal_of_jwt(token)

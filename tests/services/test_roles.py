@@ -16,6 +16,7 @@ from heliostat.services import (
     Caller,
     ClusterService,
     DirectoryService,
+    GoogleIdentity,
     IdentityService,
     QueueService,
     UsageService,
@@ -91,22 +92,25 @@ WORKSPACE_CASES = {
 }
 ELSEWHERE = {
     ClusterService: set[str](),
-    DirectoryService: {"workspaces", "create_workspace", "releases", "release", "prepare"},
+    DirectoryService: {"workspaces", "create_workspace", "project", "releases", "release", "prepare"},
     QueueService: set(),
     UsageService: set(),
     IdentityService: {
         "by_token", "access_key", "remember_nonce", "create_access_key", "create_token", "keys", "revoke",
-        "first_start", "renew_admin",
+        "first_start", "renew_admin", "token", "note_use", "add_service_account_key",
+    },
+    GoogleIdentity: {
+        "setup", "create_key", "principal_of", "principal_of_jwt", "principal_of_access_token", "of_assertion", "of_subject",
     },
     AccessService: {"resolve", "session", "links"},
 }  # fmt: skip
-"""Use cases that ask for no role in a workspace; tested below, in test_keys and in test_access."""
+"""Use cases that ask for no role in a workspace; tested below, in test_keys, test_google_identity and test_access."""
 
 
 def test_no_use_case_is_left_out() -> None:
     tables = {
         ClusterService: CLUSTERS, DirectoryService: DIRECTORY, QueueService: QUEUES, UsageService: USAGE,
-        IdentityService: IDENTITY, AccessService: {},
+        IdentityService: IDENTITY, GoogleIdentity: {}, AccessService: {},
     }  # fmt: skip
     for service, table in tables.items():
         public = {name for name in dir(service) if not name.startswith("_")}
