@@ -298,6 +298,8 @@ class TestLooking:
             "cancel": (Role.EDITOR, lambda: it.cancel(who, office.workspace, row.id)),
             "forget": (Role.EDITOR, lambda: it.forget(who, office.workspace, row.id)),
         }
+        public = {method for method in dir(it) if not method.startswith("_")}
+        assert public - {"changed"} == calls.keys(), "who may do it?"
         role = PEOPLE[name]
         for needed, call in calls.values():
             if role is None:
