@@ -12,10 +12,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(290)]
 SECONDS = 200
 POLL_SECONDS = 150
 """What the SDK sleeps when it has once been told that a cluster is not there yet (section 1.3)."""
+HEADS_OWN = 2
+"""When a Ray head starts it asks the kernel by which address it would reach the world. Nothing is sent for that."""
 
 
 @pytest.mark.parametrize("transport", ["grpc", "rest"])
 def test_the_whole_story(real: Served, transport: str, tmp_path: Path) -> None:
+    before = real.room.attempts()
     seen, said = real.script("story.py", transport, tmp_path, seconds=SECONDS)
     name = seen["name"]
     number, identity = name.split("/")[1], name.split("/")[5]
@@ -44,3 +47,4 @@ def test_the_whole_story(real: Served, transport: str, tmp_path: Path) -> None:
     assert "not found" in seen["gone"] and identity in seen["gone"]
     assert seen["left"] == []
     assert real.look("cluster", "list") == []
+    assert real.room.attempts() - before <= HEADS_OWN, "nobody called anybody else"
