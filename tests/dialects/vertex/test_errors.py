@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from heliostat.dialects.vertex.errors import (
@@ -102,6 +103,8 @@ def test_a_role_that_is_lost_on_the_way_names_no_workspace() -> None:
 @pytest.mark.parametrize("letter", ["x", "ü", "\U0001f600", "\ud800"])
 def test_an_error_fits_into_the_metadata_of_a_call(letter: str) -> None:
     shown = told(errors.InvalidRequest(letter * 100_000, path=letter * 5_000), REQUEST)
-    assert len(shown.message.encode(errors="replace")) <= LONGEST_MESSAGE
+    assert len(shown.message.encode()) <= LONGEST_MESSAGE
+    assert orjson.dumps(shown.body())
+    assert orjson.dumps(told(errors.InvalidRequest(letter), REQUEST).body())
     status = {"code": shown.number, "message": shown.message, "details": shown.details()}
     assert len(Messages("v1").encode("Status", status)) < 3000

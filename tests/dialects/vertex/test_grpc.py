@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,11 @@ async def refused(door: Door, method: str, request: Json, **options: Any) -> tup
 
 def creation(door: Door, id: str, **more: Any) -> Json:
     return {"parent": door.parent, "persistentResourceId": id, "persistentResource": body(**more)}
+
+
+def test_the_dialect_does_not_load_grpc_before_anybody_speaks_it() -> None:
+    code = "import sys, heliostat.dialects.vertex.app; print('grpc' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"
 
 
 @pytest.mark.parametrize("version", ["v1", "v1beta1"])

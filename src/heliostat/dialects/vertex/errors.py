@@ -76,8 +76,6 @@ _SENTENCE = "The request failed because of a fault in the server; its log has th
 class VertexError(HeliostatError):
     """An error that only this dialect has words for. ``path`` is a JSON path of the request, in its own names."""
 
-    code = "vertex"
-
     def __init__(self, number: int, message: str, path: str | None = None, *, http: int | None = None) -> None:
         super().__init__(message, path=path)
         self.number = number
@@ -166,4 +164,4 @@ def _of_workspace(error: HeliostatError) -> bool:
 def _cut(text: str, most: int) -> str:
     """At most so many bytes of UTF-8."""
     data = text.encode(errors="replace")
-    return text if len(data) <= most else data[: most - 3].decode(errors="ignore") + "..."
+    return data.decode() if len(data) <= most else data[: most - 3].decode(errors="ignore") + "..."
