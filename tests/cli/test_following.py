@@ -17,7 +17,7 @@ from heliostat.cli.following import Follower, Terminated, exit_code, finished
 from heliostat.cli.job_progress import Story
 from heliostat.cli.progress import LineBoard
 from heliostat.client.decode import decode
-from heliostat.client.errors import NotFound, Unreachable
+from heliostat.client.errors import NotCollected, NotFound, Unreachable
 from heliostat.client.models import JobInfo
 
 from . import fakes
@@ -177,6 +177,17 @@ def test_without_its_log_nothing_is_on_stdout(capsys: pytest.CaptureFixture[str]
 def test_what_goes_wrong_while_following_is_raised(error: Exception) -> None:
     with pytest.raises(type(error)):
         Play(fakes.job(), error).follower(log=False).follow()
+
+
+def test_a_job_whose_log_is_not_collected_is_followed_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    class Silent(Play):
+        def follow_log(self, job: str, **which: Any) -> Iterator[str]:
+            raise NotCollected("log collection is switched off for this cluster")
+
+    end = Silent(fakes.job(), END).follower().follow()
+    told = capsys.readouterr()
+    assert (told.out, end.status) == ("", "Succeeded")
+    assert "log collection is switched off for this cluster" in told.err
 
 
 def test_a_server_that_is_gone_ends_the_looking_alone(capsys: pytest.CaptureFixture[str]) -> None:
