@@ -123,7 +123,7 @@ class Holds:
                     found = await look()
                     if found is None:
                         return shown
-                    if found != shown:
+                    if found != shown and watch.first is news:
                         watch.tell(but=news)
                     shown = found
                     if not waits(shown):
