@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import socket
 import tempfile
@@ -135,6 +136,8 @@ class GrpcDoor:
             self._folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="heliostat-"))  # 0700: ours alone
 
         def load() -> GrpcServer:
+            # Nodes are started by new programs, never by a fork that goes on here; without this gRPC warns at each.
+            os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
             from .server import GrpcServer
 
             return GrpcServer(self._make(lambda name: self._peers.get(name, _NOBODY)))

@@ -182,8 +182,6 @@ REFUSED: list[tuple[str, Any]] = [
     ("labels", body(labels={f"k{n}": "" for n in range(65)})),
     ("labels.heliostat-queue", body(labels={"heliostat-queue": ""})),
     ("pscInterfaceConfig", body(network="projects/1/global/networks/n", pscInterfaceConfig={"networkAttachment": "a"})),
-    (RAY, {"resourcePools": [pool()]}),
-    (RAY, {"resourcePools": [pool()], "resourceRuntimeSpec": {}}),
     (f"{RAY}.resourcePoolImages", body(ray={})),
     (f"{RAY}.resourcePoolImages.head-node", body(ray={"resourcePoolImages": {"head-node": "python:3"}})),
     (f"{RAY}.resourcePoolImages.worker-pool1", body(pool(), pool(), ray={"resourcePoolImages": {"head-node": CPU}})),
@@ -303,6 +301,15 @@ def test_addresses_are_told_only_while_they_lead_somewhere() -> None:
     for changes in ({"state": State.STARTING}, {"state": State.RUNNING, "wanted": Wanted.DELETED}):
         assert shown(spec, run, **changes)["resourceRuntime"] == {}
     assert shown(spec, run, Context(Installation()))["resourceRuntime"] == {}
+
+
+@pytest.mark.parametrize("more", [{}, {"resourceRuntimeSpec": {}}])
+def test_a_resource_without_a_ray_spec_is_a_ray_cluster_of_the_default_release(more: Json) -> None:
+    spec = create({"resourcePools": [pool(count=2)], **more})
+    default = CONTEXT.installation.catalogue.default_release
+    assert spec.release == default.display and [group.replicas for group in spec.workers] == [1]
+    assert spec.metrics and spec.collect_logs and spec.nfs_mounts == ()
+    assert vendor_reads(shown(spec))[:2] == (".".join(default.ray.split(".")[:2]), default.python)
 
 
 def test_ray_clients_address_is_told_before_its_server_answers_unless_it_never_will() -> None:

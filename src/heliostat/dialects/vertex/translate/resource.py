@@ -53,13 +53,17 @@ def read_resource(name: str, body: Json, context: Context) -> ClusterSpec:
     description, labels = read_display_name(fields), read_labels(fields)
     resource = _read_surroundings(fields)
     pools = read_pools(fields, context)
-    runtime = fields.nested("resourceRuntimeSpec")
-    ray = None if runtime is None else runtime.nested("raySpec")
-    if runtime is None or ray is None:
-        raise fields.error(f"{RUNTIME}.raySpec", "is required: persistent resources here are Ray clusters")
+    runtime = fields.nested(RUNTIME) or Fields({}, RUNTIME)
+    given = runtime.nested("raySpec")
+    ray = given or Fields({}, f"{RUNTIME}.raySpec")
     resource |= only(serviceAccountSpec=_read_service_account(runtime.nested("serviceAccountSpec")))
     head = _head_pool(ray, pools)
-    images, releases = _read_images(ray, pools, context)
+    if given is None:
+        # The vendor's own class for persistent resources never sends one. Here they are Ray clusters all the same.
+        default = context.installation.catalogue.default_release
+        images, releases = {}, {pool.id: default for pool in pools}
+    else:
+        images, releases = _read_images(given, pools, context)
     queue = labels.get(QUEUE_LABEL, ROOT)
     scales = any(pool.bounds is not None for pool in pools)
     release = releases[head.id]
