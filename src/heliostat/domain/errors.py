@@ -77,7 +77,8 @@ class NotCollected(NotFound):
 
     def __init__(self, name: str) -> None:
         super().__init__("log", name)
-        self.message = f"{NOT_COLLECTED}, so that {name!r} is not kept; while the cluster runs, its dashboard and Ray's Jobs API show logs"
+        ray = "while the cluster runs, its dashboard and Ray's Jobs API show logs"
+        self.message = f"{NOT_COLLECTED}, so that {name!r} is not kept; {ray}"
         self.args = (self.message,)
 
 
