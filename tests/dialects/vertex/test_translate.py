@@ -371,6 +371,23 @@ def test_a_group_that_bears_the_name_of_the_heads_pool() -> None:
     assert vendor_reads(shown(other))[2] == [("head-node", 1), ("head-node-workers2", 2), ("head-node-workers", 1)]
 
 
+def test_workers_like_the_head_are_in_its_pool_as_the_client_takes_them() -> None:
+    like = group("x", cpu="0.5").shape
+    made = elsewhere(group("w", 1), group("a", 2, cpu="0.5"), group("b", 3, cpu="0.5"), head=like)
+    assert vendor_reads(shown(made))[2] == [("head-node", 3), ("w", 1), ("b", 3)]
+    assert vertex_path("workers[1].replicas", made) == "resourcePools[0].replicaCount"
+    run = run_of(made, {"w": 1, "a": 2, "b": 3})
+    assert [row["usedReplicaCount"] for row in shown(made, run)["resourcePools"]] == ["3", "1", "3"]
+
+    other = replace(like, release="ray-1.3.1 (Ray 2.60.0, Python 3.11)")
+    assert vendor_reads(shown(elsewhere(replace(group("a"), shape=other), head=like)))[2] == [
+        ("head-node", 1),
+        ("a", 1),
+    ]
+    own = create(body(pool("h"), pool("w", count=2)))
+    assert vendor_reads(shown(own))[2] == [("h", 1), ("w", 2)], "pools come back as they were written"
+
+
 def test_autoscaling_of_a_cluster_made_elsewhere() -> None:
     spec = elsewhere(
         group("w", 1, min_replicas=1, max_replicas=4), group("f", 2, min_replicas=2, max_replicas=2),

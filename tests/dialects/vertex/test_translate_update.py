@@ -140,6 +140,13 @@ def test_workers_that_a_head_gets_are_like_it_but_for_its_own_options() -> None:
     assert (shape.env, shape.ray_start_params, shape.release, shape.cpu) == ({"A": "1"}, "", None, Decimal("0.5"))
 
 
+def test_workers_like_the_head_that_were_made_elsewhere_are_resized_in_its_pool() -> None:
+    spec = elsewhere(group("a", 2, cpu="0.5", idle_timeout_seconds=9), head=group("x", cpu="0.5").shape)
+    for count in (3, 0):
+        changed = update(spec, resized(shown(spec), 1 + count))
+        assert changed == replace(spec, workers=(replace(spec.workers[0], replicas=count),))
+
+
 def test_a_head_cannot_grow_into_a_group_of_another_size() -> None:
     spec = elsewhere(group("head-node", 2))
     assert refusal(spec, resized(shown(spec), 2, 2))[0] == "resourcePools[0].replicaCount"

@@ -223,14 +223,9 @@ class Shown:
 
 
 def shown_pools(spec: ClusterSpec, kept: Kept) -> tuple[Shown, ...]:
-    """The pools of a cluster of any dialect, the head's first: that is where clients look for it.
-
-    A group is in the head's pool when it bears its name and its nodes are as large as the head.
-    """
+    """The pools of a cluster of any dialect, the head's first: that is where clients look for it."""
     head = kept.head or HEAD_POOL
-    merged = next((row for row in spec.workers if row.name == head), None)
-    if merged is not None and Size.of(merged.shape) != Size.of(spec.head):
-        merged = None
+    merged = _merged(head, spec, kept)
     names = {head, *(row.name for row in spec.workers)}
     found = [_shown(head, True, spec.head, merged, spec, kept)]
     for group in spec.workers:
@@ -238,6 +233,19 @@ def shown_pools(spec: ClusterSpec, kept: Kept) -> tuple[Shown, ...]:
             name = group.name if group.name != head else next(_others(head, names))
             found.append(_shown(name, False, group.shape, group, spec, kept))
     return tuple(found)
+
+
+def _merged(head: str, spec: ClusterSpec, kept: Kept) -> WorkerGroup | None:
+    """The group that is in the head's pool: one like the head that bears its name, else the first that no pool was made for.
+
+    The client takes workers like the head for ones of its pool, and resizes them there (Vertex contract, section 1.4).
+    """
+    own = spec.head.release or spec.release
+    alike = [row for row in spec.workers if Size.of(row.shape) == Size.of(spec.head)]
+    named = next((row for row in alike if row.name == head), None)
+    return named or next(
+        (row for row in alike if row.name not in kept.pools and (row.shape.release or spec.release) == own), None
+    )
 
 
 def _others(name: str, taken: Collection[str]) -> Iterator[str]:
