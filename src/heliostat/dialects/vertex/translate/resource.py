@@ -60,8 +60,8 @@ def read_resource(name: str, body: Json, context: Context) -> ClusterSpec:
     head = _head_pool(ray, pools)
     if given is None:
         # The vendor's own class for persistent resources never sends one. Here they are Ray clusters all the same.
-        default = context.installation.catalogue.default_release
-        images, releases = {}, {pool.id: default for pool in pools}
+        images: Json = {}
+        releases: Mapping[str, Release] = {pool.id: context.installation.catalogue.default_release for pool in pools}
     else:
         images, releases = _read_images(given, pools, context)
     queue = labels.get(QUEUE_LABEL, ROOT)
