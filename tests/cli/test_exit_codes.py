@@ -24,7 +24,7 @@ TABLE = {
     errors.IdempotencyMismatch: 4, errors.QuotaExceeded: 4, errors.NotRunning: 4, errors.Unauthenticated: 5,
     errors.Forbidden: 5, errors.NoCredentials: 5, errors.Unavailable: 6, errors.Unreachable: 6, errors.RequestTimeout: 6,
     errors.DeadlineExceeded: 7, errors.Throttled: 1, errors.NotReady: 1, errors.ServerError: 1, errors.ClusterFailed: 1,
-    errors.JobFailed: 1,
+    errors.JobFailed: 1, errors.NotCollected: 3,
 }  # fmt: skip
 
 
