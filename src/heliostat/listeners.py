@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from heliostat.tls.authority import OwnCertificate
 
 log = structlog.get_logger()
-LOOK_AT_CERTIFICATE_SECONDS = 24 * 3600
+LOOK_AT_CERTIFICATE_SECONDS = 600
+"""Often, since what was made by a clock that was wrong is of no use when that is set right."""
 GOODBYE_SECONDS = 2.0
 """For the other side to say that it has seen the end of a TLS connection."""
 

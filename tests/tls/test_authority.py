@@ -119,6 +119,25 @@ def test_an_authority_at_its_end_is_followed_by_another_and_no_certificate_outli
     certificate(tmp_path).verify_directly_issued_by(new)
 
 
+@pytest.mark.parametrize("days", [1000, -20000], ids=["ahead", "behind"])
+def test_what_was_made_by_a_wrong_clock_serves_when_it_is_set_right(tmp_path: Path, days: int) -> None:
+    context, certificate = server_context(), OwnCertificate(tmp_path, NAMES)
+    certificate.load_into(context, NOW + timedelta(days=days))
+    with pytest.raises(ssl.SSLCertVerificationError):
+        greet(context, tmp_path)
+    certificate.load_into(context, NOW)
+    assert greet(context, tmp_path) == "h2"
+
+
+def test_a_clock_that_is_wrong_for_a_while_costs_no_trust(tmp_path: Path) -> None:
+    own(tmp_path)
+    trusted = authority_file(tmp_path).read_bytes()
+    for days in (-20000, 1000, 0):
+        context = own(tmp_path, NAMES, NOW + timedelta(days=days))
+    assert authority_file(tmp_path).read_bytes() == trusted
+    assert greet(context, tmp_path) == "h2"
+
+
 def test_it_is_renewed_under_a_running_server(tmp_path: Path) -> None:
     context = server_context()
     mine = OwnCertificate(tmp_path, NAMES)

@@ -39,6 +39,8 @@ from .files import authority_file
 
 log = structlog.get_logger()
 AUTHORITY_LIFETIME = timedelta(days=3650)
+"""Also how long it is good before it was made: when it was made by a clock that was ahead, it must not become useless as
+soon as that is set right."""
 CERTIFICATE_LIFETIME = timedelta(days=397)
 """The most that every client accepts."""
 RENEW_BEFORE = timedelta(days=30)
@@ -213,7 +215,7 @@ def _make_authority(now: datetime) -> _Pair:
         key_agreement=False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
     )  # fmt: skip
     made = (
-        _begun(name, name, key, now, now - SKEW + AUTHORITY_LIFETIME)
+        _begun(name, name, key, now - AUTHORITY_LIFETIME, now - SKEW + AUTHORITY_LIFETIME)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
     )
@@ -230,7 +232,7 @@ def _issue(authority: _Pair, names: list[x509.GeneralName], now: datetime) -> _P
         key_agreement=False, key_cert_sign=False, crl_sign=False, encipher_only=False, decipher_only=False,
     )  # fmt: skip
     made = (
-        _begun(subject, authority.certificate.subject, key, now, ends)
+        _begun(subject, authority.certificate.subject, key, now - SKEW, ends)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -243,7 +245,7 @@ def _issue(authority: _Pair, names: list[x509.GeneralName], now: datetime) -> _P
 
 
 def _begun(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, ends: datetime
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, begins: datetime, ends: datetime
 ) -> x509.CertificateBuilder:
     public = key.public_key()
     return (
@@ -252,7 +254,7 @@ def _begun(
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - SKEW)
+        .not_valid_before(begins)
         .not_valid_after(ends)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )
