@@ -143,6 +143,14 @@ async def test_what_nobody_serves_is_unimplemented(site: Site) -> None:
             assert "ray://" in details
 
 
+async def test_what_is_compressed_is_refused_and_not_unpacked(site: Site) -> None:
+    async with site.channel() as channel:
+        await ask(channel, TELL)
+        call = channel.unary_unary(TELL)(b"\0" * (8 << 20), timeout=30, compression=grpc.Compression.Gzip)
+        assert (await code_of(call))[0] is grpc.StatusCode.UNIMPLEMENTED
+        assert await ask(channel, TELL) == b"127.0.0.1 "
+
+
 @pytest.mark.parametrize("site", ["TLS"], indirect=True)
 @pytest.mark.parametrize("name", ["localhost", "c-Some.ray.localhost"])
 async def test_a_handler_is_told_which_name_was_asked_for(site: Site, tmp_path: Path, name: str) -> None:
