@@ -47,6 +47,10 @@ def test_each_name_is_read() -> None:
     assert short == OperationName("123456789012", "us-central1", "17") and short.parent == resource.parent
 
 
+def test_locations_are_sent_as_their_user_wrote_them() -> None:
+    assert parse_parent("projects/p/locations/US-Central1") == Parent("p", "US-Central1"), "the client takes any case"
+
+
 def test_operations_are_listed_of_a_resource_or_of_a_location() -> None:
     assert parse_owner_of_operations(PARENT) == Parent("123456789012", "us-central1")
     assert parse_owner_of_operations(f"{PARENT}/persistentResources/c") == ResourceName(
@@ -80,7 +84,7 @@ def test_a_number_of_a_project_is_written_as_it_is() -> None:
     "text",
     [
         "", "/", "x", "project/a", "projects", "projects/", "projects//locations/l", "projects/p/locations",
-        "projects/p/locations/", "projects/p/locations/L", "projects/p/locations/a b", "/projects/p",
+        "projects/p/locations/", "projects/p/locations/l_1", "projects/p/locations/a b", "/projects/p",
         "projects/p/", f"projects/p/locations/{'l' * 64}", "projects/p/locations/l/persistentResources",
         "projects/p/locations/l/persistentResources/", "projects/p/locations/l/persistentResources/c:reboot",
         "projects/p/locations/l/persistentResources/c/operations/", "projects/p/locations/l/operations/1:wait",

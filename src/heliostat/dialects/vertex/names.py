@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_LOCATION = re.compile(r"[a-z0-9-]{1,63}")
+_LOCATION = re.compile(r"[A-Za-z0-9-]{1,63}")
 _RESOURCE_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _CLUSTER_ID = re.compile(r"ray-[a-z0-9]{16}")
 _PROJECT_ID = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
@@ -160,7 +160,7 @@ def _segments(text: str, form: str, path: str) -> list[str]:
         if not 1 <= len(segment) <= _LONGEST_SEGMENT or not segment.isprintable():
             raise InvalidName(path, f"must have 1 to {_LONGEST_SEGMENT} printable characters for {pattern}")
         if pattern == "{location}" and _LOCATION.fullmatch(segment) is None:
-            raise InvalidName(path, "must have a location of at most 63 lower-case letters, digits and hyphens")
+            raise InvalidName(path, "must have a location of at most 63 letters, digits and hyphens")
         if pattern in ("{id}", "{operation}") and ":" in segment:  # a REST path's verb, such as :reboot
             raise InvalidName(path, f"must have no colon in {pattern}")
         values.append(segment)
