@@ -230,6 +230,23 @@ async def test_a_thousand_calls_are_held_by_one_connection(site: Site) -> None:
         assert set(await asyncio.gather(*held)) == {b"as it is now"}
 
 
+async def test_who_says_nothing_keeps_no_place(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert dict(server.OPTIONS)["grpc.max_connection_idle_ms"]
+    others = [(name, value) for name, value in server.OPTIONS if name != "grpc.max_connection_idle_ms"]
+    monkeypatch.setattr(server, "OPTIONS", (*others, ("grpc.max_connection_idle_ms", 200)))
+    async with site.channel() as channel:
+        assert await ask(channel, TELL) == b"127.0.0.1 "
+        held = asyncio.create_task(ask(channel, HOLD))
+        await eventually(lambda: site.dialect is not None and site.dialect.held)
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
+        await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+        assert site.dialect is not None
+        site.dialect.stopping.set()
+        assert await held == b"as it is now"
+
+
 async def test_connections_are_counted(site: Site) -> None:
     async with contextlib.AsyncExitStack() as stack:
         channels = [await stack.enter_async_context(site.channel()) for _ in range(4)]

@@ -31,12 +31,16 @@ OPTIONS = (
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.max_connection_idle_ms", 300_000),
     ("grpc.compression_enabled_algorithms_bitset", 1),
 )
 """A call may be held open for half an hour without a byte, and what is between client and server often ends silent
 connections after a minute: hence pings from this side too. Who does not answer them may be a machine that sleeps or a
 process in a debugger, so its end is seen late. Ray Client pings every 30 s, and sends objects in pieces of 5 MiB but
 functions and small results whole.
+
+A connection without calls is ended after a while, so that strangers and forgotten clients hold no place for nothing; clients
+connect again at their next call.
 
 A compressed message is refused (UNIMPLEMENTED, as gRPC has it): a few kilobytes could become gigabytes of memory, and no client
 compresses unless it is told to.
