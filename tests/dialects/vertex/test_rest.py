@@ -137,7 +137,7 @@ async def test_what_is_refused_has_the_vendors_envelope(door: Door) -> None:
         (("PATCH", f"{one}?updateMask=labels", {"labels": {"BAD": "x"}}), (400, "INVALID_ARGUMENT")),
         (("GET", f"/ui/{door.parent}/operations?filter=metadata.x=1"), (400, "INVALID_ARGUMENT")),
         (("GET", "/v1/projects/nobodys/locations/l/persistentResources"), (403, "PERMISSION_DENIED")),
-        (("GET", f"/v1/projects/{door.project}/locations/NOWHERE/persistentResources"), (400, "INVALID_ARGUMENT")),
+        (("GET", f"/v1/projects/{door.project}/locations/no_where/persistentResources"), (400, "INVALID_ARGUMENT")),
         (("GET", "/v1/projects/p/customJobs"), (404, "NOT_FOUND")),
         (("PUT", one, {}), (405, "UNIMPLEMENTED")),
     ]
