@@ -9,14 +9,17 @@ import stat
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import trustme
 
-from heliostat.cli.vertex_login import check
+from heliostat.cli.failures import Failure
+from heliostat.cli.vertex_login import check, check_plain
 from heliostat.client import Client
 from heliostat.client.errors import Unreachable
+from heliostat.client.models import VertexSetup
 from heliostat.testing.harness import HarnessServer, threaded
 
 from .conftest import Type
@@ -165,3 +168,25 @@ def test_a_door_that_cannot_be_reached_or_trusted_is_told(server: HarnessServer,
             check(key, moved, server.home / "tls" / "ca.pem")
     with pytest.raises(Unreachable, match="does not answer as"):
         check(key, replace(setup, token_uri=f"https://{setup.api_endpoint}/c/x/"), server.home / "tls" / "ca.pem")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"project_id": "default\nrm -rf /"},
+        {"project_id": 'x"); import os; ("'},
+        {"project_number": "../../1"},
+        {"location": ""},
+        {"api_endpoint": ".."},
+        {"api_endpoint": "localhost:1\n"},
+        {"universe_domain": "localhost/.."},
+        {"universe_domain": 1},
+    ],
+)
+def test_what_no_server_of_ours_tells_is_neither_printed_nor_made_a_name(told: dict[str, Any]) -> None:
+    setup = VertexSetup(
+        "default", "123456789012", "us-central1", "[::1]:8601", "localhost:8601", "https://localhost:8601/token", ""
+    )
+    check_plain(setup)
+    with pytest.raises(Failure, match=next(iter(told))):
+        check_plain(replace(setup, **told))

@@ -38,6 +38,14 @@ SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 HOUR = 3600
 PATIENCE_SECONDS = 15.0
 LOCAL = ("localhost", "127.0.0.1")
+_FORMS = {
+    "project_id": re.compile(r"[A-Za-z0-9-]+"),
+    "project_number": re.compile(r"[0-9]+"),
+    "location": re.compile(r"[A-Za-z0-9-]+"),
+    "api_endpoint": re.compile(r"[\w.:\[\]-]+:[0-9]+"),
+    "universe_domain": re.compile(r"[\w.:\[\]-]+"),
+}
+"""What a server may tell: a shell is asked to run what is printed, and files are named by some of it."""
 
 
 class KeyRefused(Failure):
@@ -106,18 +114,27 @@ def prepare(app: App, project: str | None, given: Path | None) -> Environment:
     """Write what is lacking and check that it works. Raises HeliostatError or Failure with what to do."""
     with app.client() as client:
         setup = client.keys.google_setup(project)
+        check_plain(setup)
         folder = credentials.profiles_file().absolute().parent / "vertex" / re.sub(r"[^\w.-]+", "_", setup.api_endpoint)
         ca = _authority(setup, folder, client.credentials.ca)
         if given is not None:
             path = given.expanduser().absolute()
             check(google_keys.read_file(path, setup.universe_domain), setup, ca)
             return Environment(setup, path, ca)
-        path = folder / f"{setup.project_number}-{client.me().id}.json"
+        path = folder / f"{setup.project_number}-{re.sub(r'[^0-9A-Za-z-]', '_', client.me().id)}.json"
         if not _good(path, setup, ca):
             made = _made(client, setup, path)
             check(made, setup, ca)
             app.say(f"made a key: {path}")
         return Environment(setup, path, ca)
+
+
+def check_plain(setup: VertexSetup) -> None:
+    """Raises Failure unless everything that is printed or names a file has the form that it has at a server of ours."""
+    for name, form in _FORMS.items():
+        told = getattr(setup, name)
+        if not isinstance(told, str) or not form.fullmatch(told):
+            raise Failure(f"the server tells a {name} that cannot be one: {told!r}")
 
 
 def check(key: Mapping[str, Any], setup: VertexSetup, ca: Path | None) -> None:
