@@ -15,6 +15,7 @@ import pytest
 
 from heliostat.testing.harness import HarnessServer, threaded
 from tests.conformance.emr.conftest import sdk_python  # noqa: F401 - a fixture
+from tests.dialects.vertex.sdk.conftest import vertex_sdk  # noqa: F401 - a fixture
 
 from .test_documents import ROOT, blocks
 
@@ -76,3 +77,17 @@ def test_the_emr_sdk(server: HarnessServer, sdk_python: Path) -> None:  # noqa: 
     said = run([sdk_python, "-c", program.replace("127.0.0.1:8600", f"127.0.0.1:{server.port}")], server)
     assert said.startswith("Running ok http://c-ray-")
     assert not server.world.instances
+
+
+@pytest.mark.slow  # importing the SDK takes seconds; the first time its environment is built
+def test_the_vertex_sdk(server: HarnessServer, vertex_sdk: Path) -> None:  # noqa: F811 - the fixture
+    """Up to where Ray itself is needed; what comes then is in the SDK's own tests, on real Ray."""
+    (login,) = [body for body in blocks(README, "sh") if "login --vertex" in body]
+    program, with_ray = [body for body in blocks(README, "python") if "vertex_ray" in body]
+    place = server.running.server.address.tls_place
+    assert place is not None and '"localhost:8601"' in program
+    words = [vertex_sdk, "-c", program.replace("localhost:8601", place) + with_ray.splitlines()[-1]]
+    path = f"export PATH={HELIOSTAT.parent}:$PATH"
+    said = run(["bash", "-c", f'{path}\n{login}exec "$@"', "bash", *words], server)
+    assert f"RUNNING 2.47 2 workers {place}/c/ray-" in said
+    assert said.endswith("Successfully deleted the cluster.\n")
