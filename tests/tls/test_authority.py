@@ -207,6 +207,17 @@ def dying(call: int) -> None:
         setattr(os, name, counted(getattr(os, name)))
 
 
+def test_servers_of_different_names_in_one_home_leave_each_other_in_peace(tmp_path: Path) -> None:
+    servers = [(OwnCertificate(tmp_path, (name, "localhost")), server_context()) for name in ("one.test", "two.test")]
+    for certificate, context in servers:
+        certificate.load_into(context, NOW)
+    before = (tmp_path / "tls" / "server.pem").read_bytes()
+    for name, (certificate, context) in zip(("one.test", "two.test"), servers, strict=True):
+        certificate.load_into(context, NOW + timedelta(days=1))
+        assert greet(context, tmp_path, name) == "h2"
+    assert (tmp_path / "tls" / "server.pem").read_bytes() == before
+
+
 @pytest.mark.parametrize("before", ["nothing", "another name", "an old authority"])
 def test_a_kill_between_any_two_steps_leaves_no_broken_pair(tmp_path: Path, before: str) -> None:
     now, names = NOW, NAMES

@@ -145,10 +145,18 @@ class OwnCertificate:
             ) from error
 
     def _find_certificate(self, authority: _Pair, now: datetime) -> _Pair | None:
-        """The certificate that is there, unless another is needed."""
+        """The certificate that is there, unless another is needed.
+
+        The one that is shown already goes before it, so that servers of different names in one home do not take turns in
+        replacing the file.
+        """
         text = _read(self._folder / "server.pem")
         if text is None:
             return None
+        return self._good(self._loaded, authority, now) or self._good(text, authority, now)
+
+    def _good(self, text: bytes, authority: _Pair, now: datetime) -> _Pair | None:
+        """The certificate in this file, if it can be shown now."""
         try:
             pair = _Pair.read(text)
             pair.certificate.verify_directly_issued_by(authority.certificate)
