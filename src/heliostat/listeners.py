@@ -58,7 +58,8 @@ def bind(settings: Settings) -> socket.socket:
     except OSError as error:
         raise NotReady(
             f"cannot listen on {settings.host}:{settings.port}: {_reason(error)}; "
-            "another server may be running; choose another port with --port"
+            "another server may be running there, or one on the port before have its door with TLS there; choose another port "
+            "with --port, or start that one with --no-tls-port"
         ) from error
 
 
