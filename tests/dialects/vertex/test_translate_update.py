@@ -283,6 +283,13 @@ def test_labels_are_replaced_and_move_the_queue() -> None:
     assert refusal(spec, {"labels": {"A": "b"}}, "labels")[0] == "labels.A"
 
 
+def test_labels_that_only_others_can_set_are_sent_back_as_they_are() -> None:
+    spec = elsewhere(labels={"Team": "Ours", "site.example/tier": "1"})
+    given = {**shown(spec)["labels"], "a": "b"}
+    assert update(spec, {"labels": given}, "labels").labels == {**spec.labels, "a": "b"}
+    assert refusal(spec, {"labels": {**given, "Team": "Yours"}}, "labels")[0] == "labels.Team"
+
+
 def test_a_display_name_that_was_shown_short_does_not_shorten_what_it_is_of() -> None:
     spec = elsewhere(description="d" * 200)
     assert update(spec, shown(spec), "display_name") is spec

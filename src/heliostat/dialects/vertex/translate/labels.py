@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from heliostat.domain.quota import ROOT
 from heliostat.domain.spec import ClusterSpec, NodeShape
@@ -15,12 +17,14 @@ MAX_LABELS = 64
 LONGEST = 63
 
 
-def read_labels(fields: Fields) -> dict[str, str]:
-    """``labels``. Raises InvalidRequest."""
+def read_labels(fields: Fields, known: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """``labels``. Raises InvalidRequest, but not for ``known`` ones: others may have set what could not be set here."""
     labels = fields.text_map("labels")
-    if len(labels) > MAX_LABELS:
+    if len(labels) > max(MAX_LABELS, len(known)):
         raise fields.error("labels", f"must have at most {MAX_LABELS} entries, has {len(labels)}")
     for key, value in labels.items():
+        if known.get(key) == value:
+            continue
         path = f"labels.{key[:LONGEST]}"
         if not 0 < len(key) <= LONGEST or not key[0].isalnum() or not all(map(_allowed, key)):
             raise fields.error(

@@ -16,7 +16,7 @@ from ..wire.canonical import mask_paths
 from .context import Context
 from .fields import Fields, Json, invalid
 from .kept import DEFAULT_DISK, KEY, Kept
-from .labels import read_labels, with_labels
+from .labels import read_labels, with_labels, write_labels
 from .machines import read_machine
 from .pools import (
     MAX_POOLS,
@@ -67,15 +67,14 @@ def read_update(body: Json, mask: frozenset[str], context: Context) -> Callable[
     """The change that a body means within the mask. It is pure; it and this raise InvalidRequest."""
     fields = Fields(body)
     description = read_display_name(fields) if "display_name" in mask else None
-    labels = read_labels(fields) if "labels" in mask else None
     wishes = _read_wishes(fields, mask, context) if any(path.startswith(POOLS) for path in mask) else None
 
     def change(spec: ClusterSpec) -> ClusterSpec:
         changed = spec
         if description is not None and description != spec.description[:MAX_DISPLAY_NAME]:
             changed = replace(changed, description=description)
-        if labels is not None:
-            changed = with_labels(changed, labels)
+        if "labels" in mask:
+            changed = with_labels(changed, read_labels(fields, write_labels(spec)))
         return changed if wishes is None else _resized(changed, fields, wishes, context)
 
     return change
