@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 import yaml
-from click import Context
+from click import Context, Group
 from pydantic import BaseModel
 
 from heliostat.cli.commands.serve import command as serve
+from heliostat.cli.main import root
 from heliostat.config import ConfigFile, Settings
 from heliostat.domain.installation import BUILT_IN_GPUS
 from heliostat.domain.releases import BUILT_IN, DEFAULT
@@ -156,6 +157,16 @@ def test_files_that_documents_name_are_there() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     for name in re.findall(r"`((?:tests|src|scripts)/[\w/.]+)`", text):
         assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_in_documents_are_commands(document: Path) -> None:
+    for block in blocks(document.read_text(), "sh"):
+        for line in re.findall(r"\bheliostat ((?:[a-z-]+ ?)+.*)", block.replace("\\\n", " ")):
+            words, found = line.split(), root
+            while isinstance(found, Group) and words and re.fullmatch("[a-z-]+", words[0]):
+                found = found.get_command(Context(found), words.pop(0))
+            assert found is not None, line
 
 
 def test_the_example_for_prometheus_asks_at_our_address() -> None:
