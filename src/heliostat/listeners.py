@@ -199,7 +199,8 @@ class Web(uvicorn.Server):
             except OSError as error:  # another process has come between binding and this
                 for other in self.servers:
                     other.close()
+                remedy = "choose another with --port, or with --tls-port if it is the second one"
                 port = door.socket.getsockname()[1]
-                raise NotReady(f"cannot listen on port {port}: {_reason(error)}; choose another with --port") from error
+                raise NotReady(f"cannot listen on port {port}: {_reason(error)}; {remedy}") from error
             self.servers.append(server)
         self.answering.set()
