@@ -281,6 +281,23 @@ class TestUpdate:
         body = {key: read[key] for key in FULL}
         assert self.change(before, body) == before
 
+    @pytest.mark.parametrize(
+        "none",
+        [{"replicas": 0}, {"replicas": 0, "min_replicas": 0}, {"replicas": 0, "min_replicas": 0, "max_replicas": 0}],
+    )
+    def test_numbers_that_others_have_set_to_none_can_be_sent_back(self, none: dict[str, int]) -> None:
+        made = create(FULL)
+        before = replace(made, workers=(replace(made.workers[0], **none),))
+        assert self.change(before, {"workerSpec": shown(before)["workerSpec"]}) == before
+
+    @pytest.mark.parametrize("key", ["replica", "minReplica", "maxReplica"])
+    def test_numbers_that_are_set_are_at_least_one(self, key: str) -> None:
+        rows = [{**FULL["workerSpec"][0], key: 0}]
+        for body in ({"workerSpec": rows}, {"workerSpec": [{**rows[0], "groupName": "another"}]}):
+            with pytest.raises(EmrError, match="at least 1") as caught:
+                self.change(create(FULL), body)
+            assert (caught.value.code, caught.value.path) == ("InvalidParameter", f"workerSpec[0].{key}")
+
     def test_another_release_takes_the_nodes_along_that_named_the_old_one(self) -> None:
         before = create(FULL)
         after = self.change(before, {"displayReleaseVersion": RELEASES[1]})
@@ -429,6 +446,8 @@ def test_replica_counts_nodes_while_the_autoscaler_decides_and_may_be_sent_back(
     assert replica(replace(running, instance=replace(instance, nodes=tuple(nodes[:1])))) == 1
     assert replica(replace(running, instance=replace(instance, nodes=()))) == 1, "not below the least"
     assert replica(stopped) == 1, "as written"
+    idle = replace(spec, workers=(replace(spec.workers[0], min_replicas=0),))
+    assert replica(ClusterView(replace(running.cluster, spec=idle), replace(instance, spec=idle, nodes=()))) == 0
     leaving: Any = writer.detail(running, None)
     assert (leaving["instances"][2]["phase"], leaving["instances"][2]["containerState"]) == ("Running", "Running")
 

@@ -97,7 +97,8 @@ def live_rows(view: ClusterView) -> list[Json]:
     wanted = {row.name: row.wanted for row in group_counts(instance)}
     for row, group in zip(rows, cluster.spec.workers, strict=True):
         if group.name in wanted:
-            least, most = group.min_replicas or 1, group.max_replicas or wanted[group.name]
+            least = 1 if group.min_replicas is None else group.min_replicas
+            most = wanted[group.name] if group.max_replicas is None else group.max_replicas
             row["replica"] = max(least, min(wanted[group.name], most))
     return rows
 

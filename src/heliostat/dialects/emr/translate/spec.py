@@ -22,7 +22,7 @@ from heliostat.domain.spec import MASK, Autoscaling, ClusterSpec, FaultTolerance
 from heliostat.domain.validation import MAX_GROUPS
 from heliostat_node.options import parse_ray_start_params
 
-from ..errors import EmrError, missing
+from ..errors import EmrError, invalid, missing
 from .environment import format_environment, parse_environment
 from .fields import Fields
 
@@ -93,6 +93,8 @@ class GroupWish:
     min_replicas: int | None
     max_replicas: int | None
     extra_param: str | None
+    path: str
+    """Where the body says it."""
 
 
 @dataclass(frozen=True)
@@ -192,10 +194,11 @@ def read_group(fields: Fields, catalogue: Catalogue) -> GroupWish:
         node=_node(fields, "worker", catalogue),
         name=name,
         type=fields.text("workerType") or None,
-        replicas=fields.integer("replica", 1),
-        min_replicas=fields.integer("minReplica", 1),
-        max_replicas=fields.integer("maxReplica", 1),
+        replicas=fields.integer("replica", 0),
+        min_replicas=fields.integer("minReplica", 0),
+        max_replicas=fields.integer("maxReplica", 0),
         extra_param=fields.json_text("extraParam"),
+        path=fields.path,
     )
 
 
@@ -267,27 +270,41 @@ def _with_workers(spec: ClusterSpec, wishes: Sequence[GroupWish]) -> ClusterSpec
     taken = {wish.name for wish in wishes if wish.name is not None}
     spellings = _without(spec.spellings, "workers[")
     extras: dict[str, str] = {}
-    idle = {group.name: group.idle_timeout_seconds for group in spec.workers}
+    before = {group.name: group for group in spec.workers}
     groups = []
     for index, wish in enumerate(wishes):
         name = wish.name or _free_name(index + 1, taken)
         taken.add(name)
+        stored = before.get(name)
+        _check_counts(wish, stored)
         least = wish.min_replicas if spec.autoscaling.enabled and wish.min_replicas else 1
         groups.append(
             WorkerGroup(
                 name=name,
                 shape=wish.node.shape(spec.head),
-                replicas=wish.replicas or least,
+                replicas=least if wish.replicas is None else wish.replicas,
                 min_replicas=wish.min_replicas,
                 max_replicas=wish.max_replicas,
                 type=wish.type or ("GPU" if wish.node.gpu else "CPU"),
-                idle_timeout_seconds=idle.get(name),
+                idle_timeout_seconds=stored.idle_timeout_seconds if stored else None,
             )
         )
         spellings |= wish.node.spellings(f"workers[{index}]")
         extras[group_extra(name, "env")] = _unusual_env(wish.node)
         extras[group_extra(name, "extraParam")] = wish.extra_param or ""
     return _with_extras(replace(spec, workers=tuple(groups), spellings=spellings), "emr.workers.", extras)
+
+
+def _check_counts(wish: GroupWish, stored: WorkerGroup | None) -> None:
+    """Numbers are at least 1, unless others have set them to 0: what was read can be sent back. Raises EmrError."""
+    least, most, size = (stored.min_replicas, stored.max_replicas, stored.replicas) if stored else (1, 1, 1)
+    for key, value, may_be_none in (
+        ("replica", wish.replicas, 0 in (size, least)),
+        ("minReplica", wish.min_replicas, least == 0),
+        ("maxReplica", wish.max_replicas, most == 0),
+    ):
+        if value == 0 and not may_be_none:
+            raise invalid(f"{wish.path}.{key}", "must be at least 1, given 0")
 
 
 def _free_name(number: int, taken: set[str]) -> str:
