@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 LOOK_AT_CERTIFICATE_SECONDS = 600
 """Often, since what was made by a clock that was wrong is of no use when that is set right."""
+BACKLOG = 2048
+"""Connections that wait to be taken."""
 GOODBYE_SECONDS = 2.0
 """For the other side to say that it has seen the end of a TLS connection."""
 
@@ -77,7 +79,8 @@ def bind_tls(settings: Settings, port: int) -> socket.socket | None:
     if wanted < 0:
         return None
     try:
-        return _bound(settings.host, wanted)
+        # Until one of them listens, several sockets can be bound to a port, and later there is no choice left.
+        return _bound(settings.host, wanted, listen=True)
     except (OSError, OverflowError) as error:
         reason = _reason(error) if isinstance(error, OSError) else "there is no such port"
         if settings.tls_port is None:
@@ -89,7 +92,7 @@ def bind_tls(settings: Settings, port: int) -> socket.socket | None:
         ) from error
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _bound(host: str, port: int, *, listen: bool = False) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # By the protocol's number asyncio knows that it is TCP and sends small pieces at once, not 40 ms later.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -97,6 +100,8 @@ def _bound(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.setblocking(False)
+        if listen:
+            listener.listen(BACKLOG)
     except BaseException:
         listener.close()
         raise
@@ -193,8 +198,9 @@ class Web(uvicorn.Server):
             if door.context is not None:
                 more = {"ssl_handshake_timeout": HEAD_SECONDS, "ssl_shutdown_timeout": GOODBYE_SECONDS}
             try:
+                door.socket.listen(BACKLOG)  # uvloop would not say that it cannot
                 server = await loop.create_server(
-                    connection, sock=door.socket, ssl=door.context, backlog=self.config.backlog, **more
+                    connection, sock=door.socket, ssl=door.context, backlog=BACKLOG, **more
                 )
             except OSError as error:  # another process has come between binding and this
                 for other in self.servers:
