@@ -16,6 +16,7 @@ import orjson
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from heliostat.dialects.bodies import Disconnected, TooLarge, read_body
 from heliostat.domain.errors import Forbidden, HeliostatError, NotFound
 from heliostat.domain.ids import RequestId, WorkspaceId, new_request_id
 from heliostat.domain.records import Role
@@ -25,7 +26,7 @@ from .authenticate import Authenticator
 from .call import Call, Operation
 from .errors import INTERNAL, EmrError, Told, told, unknown_action
 from .operations import Operations
-from .request import Disconnected, Request, head_of, read_body
+from .request import Request, head_of
 from .routes import MethodNotAllowed, Route, find_route
 from .settings import EmrSettings
 from .throttle import Throttle
@@ -100,13 +101,20 @@ class _App:
         exchange.host = request.headers.get("host", "")
         route = find_route(request.method, request.path)
         exchange.action = route.operation
-        request = replace(request, body=await read_body(request, receive, self._settings.body_limit))
+        request = replace(request, body=await self._body(request, receive))
         caller = await self._authenticate(request, exchange)
         _check_version(request, route)
         operation = self._operations.by_name[route.operation]
         call = Call(caller, request, route.ids)
         body = await self._perform(operation, call, route)
         return {operation.request_id: exchange.id, **body}
+
+    async def _body(self, request: Request, receive: Receive) -> bytes:
+        limit = self._settings.body_limit
+        try:
+            return await read_body(receive, limit, request.headers.get("content-length", ""))
+        except TooLarge:
+            raise EmrError("RequestEntityTooLarge", f"The body has more than {limit} bytes.") from None
 
     async def _authenticate(self, request: Request, exchange: _Exchange) -> Caller:
         """Who asks. The rate is looked at before the nonce is stored, so that a flood does not reach the database."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import orjson
 
+from heliostat.dialects.bodies import kind_of
 from heliostat.domain.ids import InstanceId, WorkspaceId
 from heliostat.domain.records import Role, Workspace
 from heliostat.domain.spec import masked
@@ -20,7 +21,7 @@ from .job_operations import JobOperations
 from .queue_operations import QueueOperations
 from .translate import discovery
 from .translate.clusters import Json, Writer
-from .translate.fields import Fields, kind_of
+from .translate.fields import Fields
 from .translate.spec import read_wish
 
 LONGEST_CLIENT_TOKEN = 128

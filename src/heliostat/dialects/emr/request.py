@@ -7,16 +7,9 @@ from functools import cached_property
 from ipaddress import ip_address
 from urllib.parse import unquote_plus
 
-from starlette.types import Receive, Scope
+from starlette.types import Scope
 
-from .errors import EmrError, invalid
-
-_DRAINED = 16
-"""How many times the limit is read and thrown away, so that a client that sends first and reads later sees the 413."""
-
-
-class Disconnected(Exception):
-    """The client went away before its request was complete; nobody waits for an answer."""
+from .errors import invalid
 
 
 @dataclass(frozen=True)
@@ -66,30 +59,6 @@ def head_of(scope: Scope) -> Request:
         header_list=tuple((name.decode("latin-1").lower(), _text(value)) for name, value in scope["headers"]),
         private=scope.get("scheme") == "https" or _is_local(scope.get("client")),
     )
-
-
-async def read_body(request: Request, receive: Receive, limit: int) -> bytes:
-    """The whole body. Raises EmrError when it is larger than ``limit`` bytes, Disconnected when it does not come."""
-    stated = request.headers.get("content-length", "0")
-    excess = stated.isdecimal() and int(stated) > limit
-    chunks: list[bytes] = []
-    size = 0
-    while size <= limit * _DRAINED:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        chunk: bytes = message.get("body", b"")
-        size += len(chunk)
-        excess = excess or size > limit
-        if excess:
-            chunks.clear()
-        else:
-            chunks.append(chunk)
-        if not message.get("more_body", False):
-            break
-    if excess:
-        raise EmrError("RequestEntityTooLarge", f"The body has more than {limit} bytes.")
-    return b"".join(chunks)
 
 
 def _text(value: bytes) -> str:

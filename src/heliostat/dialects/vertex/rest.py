@@ -20,6 +20,7 @@ import orjson
 import structlog
 from starlette.types import Receive, Scope, Send
 
+from heliostat.dialects.bodies import Disconnected, TooLarge, read_body
 from heliostat.domain.ids import RequestId, new_request_id
 from heliostat.services import Caller
 
@@ -36,14 +37,8 @@ from .wire.schema import camel
 
 BODY_LIMIT = 1 << 20
 """Bytes of a request's body."""
-_DRAINED = 16
-"""How many times the limit is read and thrown away, so that a client that sends first and reads later sees the answer."""
 _HEADERS = [(b"content-type", b"application/json; charset=UTF-8"), (b"cache-control", b"no-store")]
 log = structlog.get_logger()
-
-
-class Disconnected(Exception):
-    """The client went away; nobody waits for an answer."""
 
 
 @dataclass
@@ -164,26 +159,11 @@ async def _gone(exchange: _Exchange) -> None:
 
 async def _read_body(exchange: _Exchange) -> bytes:
     """The whole body. Raises VertexError when it is too large, Disconnected when it does not come."""
-    stated = (exchange.values(b"content-length") or ["0"])[-1]
-    excess = stated.isdecimal() and int(stated) > BODY_LIMIT
-    chunks: list[bytes] = []
-    size = 0
-    while size <= BODY_LIMIT * _DRAINED:
-        message = await exchange.receive()
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        chunk: bytes = message.get("body", b"")
-        size += len(chunk)
-        excess = excess or size > BODY_LIMIT
-        if excess:
-            chunks.clear()
-        else:
-            chunks.append(chunk)
-        if not message.get("more_body", False):
-            break
-    if excess:
-        raise VertexError(INVALID_ARGUMENT, f"The request's body has more than {BODY_LIMIT} bytes.", http=413)
-    return b"".join(chunks)
+    stated = (exchange.values(b"content-length") or [""])[-1]
+    try:
+        return await read_body(exchange.receive, BODY_LIMIT, stated)
+    except TooLarge:
+        raise VertexError(INVALID_ARGUMENT, f"The request's body has more than {BODY_LIMIT} bytes.", http=413) from None
 
 
 def _parameters(query: str) -> dict[str, str]:

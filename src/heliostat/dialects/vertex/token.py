@@ -15,6 +15,7 @@ import orjson
 import structlog
 from starlette.types import Receive, Scope, Send
 
+from heliostat.dialects.bodies import Disconnected, TooLarge, read_body
 from heliostat.domain.errors import HeliostatError, Unauthenticated, Unavailable
 from heliostat.services import GoogleIdentity
 from heliostat.services.google_identity import Issued, ScopeRefused
@@ -109,11 +110,13 @@ async def _form(scope: Scope, receive: Receive) -> dict[str, str] | None:
         raise TokenError("invalid_request", f"the body must be {FORM}")
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            body = await _body(receive)
+            body = await read_body(receive, MAX_BODY, headers.get(b"content-length", b"").decode("latin-1"))
+    except Disconnected:
+        return None
     except TimeoutError:
         raise TokenError("invalid_request", "the body did not arrive in time", 408) from None
-    if body is None:
-        return None
+    except TooLarge:
+        raise TokenError("invalid_request", f"the body has more than {MAX_BODY} bytes", 413) from None
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except ValueError:
@@ -122,21 +125,6 @@ async def _form(scope: Scope, receive: Receive) -> dict[str, str] | None:
     if len(form) < len(pairs):
         raise TokenError("invalid_request", "a field stands twice in the form")
     return form
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """Raises TokenError when it is too long."""
-    chunks, size = [], 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > MAX_BODY:
-            raise TokenError("invalid_request", f"the body has more than {MAX_BODY} bytes", 413)
-        if not message.get("more_body", False):
-            return b"".join(chunks)
 
 
 def _needed(form: Mapping[str, str], name: str) -> str:

@@ -13,6 +13,8 @@ from typing import TypeVar
 
 import orjson
 
+from heliostat.dialects.bodies import kind_of
+
 from ..errors import EmrError, invalid
 
 T = TypeVar("T")
@@ -28,23 +30,6 @@ def parse_object(text: bytes | str, path: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise invalid(path, f"must be a JSON object, not {kind_of(value)}")
     return value
-
-
-def kind_of(value: object) -> str:
-    """A JSON value's type in words."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a string"
-        case list():
-            return "an array"
-        case _:
-            return "an object"
 
 
 class Fields:

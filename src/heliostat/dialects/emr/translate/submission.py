@@ -13,6 +13,7 @@ from decimal import Decimal
 
 import orjson
 
+from heliostat.dialects.bodies import kind_of
 from heliostat.domain.ids import ClusterId
 from heliostat.domain.installation import Installation
 from heliostat.domain.job_validation import MAX_DEADLINE, MAX_TAG, MAX_TAGS, MAX_TTL
@@ -23,7 +24,7 @@ from heliostat.domain.validation import MAX_GROUPS
 from heliostat.services import JobWish
 
 from ..errors import invalid, missing
-from .fields import Fields, kind_of, parse_object
+from .fields import Fields, parse_object
 from .spec import Wish, read_group, read_head, read_release
 
 SUBMISSION_MODES = ("HTTPMode", "K8sJobMode", "SidecarMode", "InteractiveMode")

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from heliostat.dialects.bodies import kind_of
 from heliostat.domain.errors import InvalidRequest
 
 Json = dict[str, Any]  # Any: JSON, here and in all modules beside
@@ -21,23 +22,6 @@ _INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
 def invalid(path: str, message: str) -> InvalidRequest:
     return InvalidRequest(message, path=path)
-
-
-def kind_of(value: object) -> str:
-    """A JSON value's type in words."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a string"
-        case list():
-            return "an array"
-        case _:
-            return "an object"
 
 
 class Fields:
