@@ -14,7 +14,7 @@ import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -134,7 +134,7 @@ class Server:
             )
             gateway = Gateway(services.access, gateway_settings, work.traffic)
             stack.push_async_callback(gateway.aclose)
-            vertex = Vertex(services, VertexSettings.of(**file.vertex.model_dump()))
+            vertex = Vertex(services, vertex_settings(settings, file))
             door = GrpcDoor(grpc_handlers(gateway, vertex))
             stack.push_async_callback(door.aclose)
             api = heliostat.api.create_app(services, VERSION)
@@ -166,6 +166,12 @@ def grpc_handlers(gateway: Gateway, vertex: Vertex) -> MakeHandlers:
         ]
 
     return make
+
+
+def vertex_settings(settings: Settings, file: ConfigFile) -> VertexSettings:
+    """The Vertex door's. Where other servers' loops may have the news, it looks for itself more often."""
+    chosen = VertexSettings.of(**file.vertex.model_dump())
+    return chosen if settings.database_url is None else replace(chosen, look_seconds=1.0)
 
 
 def emr_settings(file: ConfigFile) -> emr.EmrSettings:

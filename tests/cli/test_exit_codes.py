@@ -13,7 +13,7 @@ import pytest
 from heliostat.cli.app import App
 from heliostat.cli.exits import ExitCode
 from heliostat.cli.failures import explained
-from heliostat.client import Client, errors
+from heliostat.client import errors
 from heliostat.engines.simulated import World
 from heliostat.testing.harness import HarnessServer
 
@@ -155,10 +155,15 @@ class TestAgainstAServer:
         self, server: HarnessServer, type_: Type, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         made = json.loads(type_("key", "create", "--principal", "eve", "-o", "json").out)
-        with Client() as client:
-            client.workspaces.grant("eve", "viewer")
+        assert type_("workspace", "grant", "eve", "viewer").code == 0
         monkeypatch.setenv("HELIOSTAT_TOKEN", made["secret"])
         assert type_("cluster", "list").code == 0
         answer = type_("cluster", "create", "mine")
         assert answer.code == ExitCode.NOT_PERMITTED
         assert "editor" in answer.err
+        assert type_("workspace", "grant", "eve", "owner").code == ExitCode.NOT_PERMITTED
+        monkeypatch.delenv("HELIOSTAT_TOKEN")
+        taken = json.loads(type_("workspace", "revoke", "eve", "-o", "json").out)
+        assert taken == {"workspace": server.workspace, "principal": "eve", "role": None}
+        monkeypatch.setenv("HELIOSTAT_TOKEN", made["secret"])
+        assert type_("cluster", "list", "--workspace", server.workspace).code == ExitCode.NOT_FOUND

@@ -29,7 +29,9 @@ COMMANDS = {
         "release": Late("heliostat.cli.commands.release", "See the Ray and Python versions on offer and prepare them."),
     },
     "Administer": {
-        "workspace": Late("heliostat.cli.commands.workspace", "See and create workspaces."),
+        "workspace": Late(
+            "heliostat.cli.commands.workspace", "See and create workspaces, and say who may do what in them."
+        ),
         "queue": Late("heliostat.cli.commands.queue", "See and change the shares of capacity in a workspace."),
         "usage": Late("heliostat.cli.commands.usage", "Sum up the hours of cores, memory and GPUs that were used."),
         "key": Late("heliostat.cli.commands.key", "Create, list and revoke API tokens, access keys and key files."),

@@ -13,11 +13,12 @@ from ..framework import Command, Group, pass_name
     examples="""
         heliostat workspace list
         heliostat workspace create vision
+        heliostat workspace grant robot editor
     """,
 )
 @shared_options
 def command() -> None:
-    """See and create workspaces."""
+    """See and create workspaces, and say who may do what in them."""
 
 
 @command.command(
@@ -76,3 +77,44 @@ def create(app: App, name: str) -> None:
         row = client.workspaces.create(name)
     emit(app, dict(row.raw), lambda: tables.workspaces([row], app.now(), None))
     app.say(f"work in it with: --workspace {row.id}, or HELIOSTAT_WORKSPACE={row.id}")
+
+
+@command.command(
+    "grant",
+    cls=Command,
+    examples="""
+        heliostat workspace grant robot editor
+        heliostat workspace grant alice owner --workspace w-0123456789abcdef
+    """,
+)
+@click.argument("principal")
+@click.argument("role", type=click.Choice(["viewer", "editor", "owner"]))
+@shared_options
+@pass_app
+def grant(app: App, principal: str, role: str) -> None:
+    """Give somebody a role in the workspace, in place of the present one; takes an owner.
+
+    viewer sees clusters, jobs and events; editor also makes and changes them and runs code; owner also has queues and roles.
+    """
+    from ..output import Card, emit
+
+    with app.client() as client:
+        place = client.workspace()
+        client.workspaces.grant(principal, role, workspace=place)
+    document = {"workspace": place, "principal": principal, "role": role}
+    emit(app, document, lambda: Card(f"{principal} is {role} in {place}"))
+
+
+@command.command("revoke", cls=Command, examples="heliostat workspace revoke robot")
+@click.argument("principal")
+@shared_options
+@pass_app
+def revoke(app: App, principal: str) -> None:
+    """Take somebody's role in the workspace; takes an owner."""
+    from ..output import Card, emit
+
+    with app.client() as client:
+        place = client.workspace()
+        client.workspaces.revoke(principal, workspace=place)
+    document = {"workspace": place, "principal": principal, "role": None}
+    emit(app, document, lambda: Card(f"{principal} has no role in {place}"))

@@ -31,8 +31,6 @@ TAGS = (
 )
 """The client's functions that read in a loop, as ends of the tags that they send in ``x-goog-api-client``."""
 HELD_STATES = frozenset(("PROVISIONING", "UPDATING", "REBOOTING"))
-LOOK_SECONDS = 4.0
-"""Between two looks of a cluster's first reader without news."""
 CALM_SECONDS = 20.0
 """The same for its others."""
 REST_SECONDS = 0.2
@@ -57,14 +55,15 @@ def wants_hold(client: str) -> bool:
 
 
 class Holds:
-    """The held readers of one server. Single event loop."""
+    """The held readers of one server. Single event loop. ``look_seconds``: between two looks of a cluster's first reader
+    without news."""
 
     def __init__(
         self,
         changed: Callable[[ClusterId, float], Awaitable[None]],
         seconds: float,
         *,
-        look_seconds: float = LOOK_SECONDS,
+        look_seconds: float = 4.0,
         beat_seconds: float = BEAT_SECONDS,
         limit: int = MAX_HELD,
     ) -> None:

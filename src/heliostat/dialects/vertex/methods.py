@@ -41,7 +41,7 @@ class Methods:
 
     def __init__(self, services: Services, settings: VertexSettings) -> None:
         context = Context(services.installation, settings)
-        self.holds = Holds(services.operations.changed, settings.hold_seconds)
+        self.holds = Holds(services.operations.changed, settings.hold_seconds, look_seconds=settings.look_seconds)
         resources = Calls(services, context, self.holds)
         operations = OperationCalls(services, context, self.holds)
         projects = ProjectCalls(services)

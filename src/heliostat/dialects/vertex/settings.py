@@ -19,6 +19,8 @@ class VertexSettings:
     """Image name or pattern (as fnmatch has them) -> name of a release. A whole name goes before all patterns."""
     hold_seconds: float = 1800
     """How long a GET of a client that waits is held at most (Vertex contract, section 1.3)."""
+    look_seconds: float = 4.0
+    """How often such a client's cluster is looked at when this server's own loop has no news of it."""
     session_hours: float = 24
     """How long after its end a token still opens what was up before."""
     location: str = "us-central1"
