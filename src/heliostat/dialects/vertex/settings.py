@@ -36,4 +36,9 @@ class VertexSettings:
     ) -> Self:
         """From the table of the configuration file: ``VertexSettings.of(**file.vertex.model_dump())``."""
         own = {name: Machine.configured(name, **row) for name, row in machines.items()}
-        return cls({**BUILT_IN, **own}, dict(images), hold_minutes * 60, session_hours)
+        return cls(
+            machines={**BUILT_IN, **own},
+            images=dict(images),
+            hold_seconds=hold_minutes * 60,
+            session_hours=session_hours,
+        )
