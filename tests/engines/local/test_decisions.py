@@ -202,8 +202,9 @@ class TestHead:
         (step,) = decide(facts((head(), KILLED), *ALL_WELL[1:], plan=OLD_RAY), RULES).steps
         assert isinstance(step, Fail)
 
-    def test_unless_it_never_was_up(self) -> None:
-        (step,) = decide(facts((head(alive_at=0.0), EXITED), *ALL_WELL[1:], plan=OLD_RAY, up=False), RULES).steps
+    @pytest.mark.parametrize("died", [head(alive_at=0.0), head(), head(alive_at=0.0, restarts=1)])
+    def test_unless_the_instance_never_was_up(self, died: NodeRecord) -> None:
+        (step,) = decide(facts((died, EXITED), *ALL_WELL[1:], plan=OLD_RAY, up=False), RULES).steps
         assert isinstance(step, Revive)
 
     def test_too_many_losses_are_the_end(self) -> None:

@@ -4,8 +4,9 @@
   ended: the autoscaler asks for another one if it wants one. Before the instance was up once it is replaced all the same,
   since the autoscaler has not begun.
 * Any other worker is replaced by a new node: the first at once, further ones in a row after growing pauses.
-* A head that is lost comes back where the release keeps its state on disk (or where it never was up); else the instance
-  has failed. So it has when the head cannot be brought back in a few tries while the workers still wait for it.
+* A head that is lost comes back where the release keeps its state on disk, or while the instance never was up and nobody
+  can have put anything on it; else the instance has failed. So it has when the head cannot be brought back in a few tries
+  while the workers still wait for it.
 * Before the instance was up once, a node that keeps dying ends the start: it would not get better. Afterwards a group that
   keeps dying is trouble, not failure: what runs on the other nodes goes on.
 """
@@ -40,7 +41,7 @@ def lost(facts: Facts, node: NodeRecord, rules: LocalSettings) -> Bury | Fail | 
         return Fail(f"{group} {times} while the cluster was starting. {message}", node.node)
     if node.kind == "worker":
         return Replace(node.node, reason, message, not_before)
-    if not features(facts.plan.release.ray).gcs_storage and (node.alive_at or node.restarts):
+    if record.up_at and not features(facts.plan.release.ray).gcs_storage and (node.alive_at or node.restarts):
         return Fail(
             f"The head died: {message} Ray {facts.plan.release.ray} keeps the cluster's state in the head's memory, so "
             "it cannot be brought back; start the cluster again.",
