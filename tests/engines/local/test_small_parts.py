@@ -238,6 +238,20 @@ class TestNodeSpecs:
         }  # fmt: skip
 
 
+def test_a_raylet_that_ends_with_its_agent_shows_the_agents_log(tmp_path: Path) -> None:
+    logs = tmp_path / "t" / "s" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "dashboard_agent.log").write_text("ERROR agent.py:1 -- Failed to bind to address\n")
+    (logs / "raylet.err").write_text("[2026-01-01 00:00:00,000 E 1 2] (raylet) it is well\n")
+    assert "bind" not in tail_of_node(tmp_path, tmp_path / "t")
+    (logs / "raylet.err").write_text(
+        "(raylet) The raylet exited immediately because one Ray agent failed, agent_name = x.\n"
+    )
+    text = tail_of_node(tmp_path, tmp_path / "t")
+    assert "--- dashboard_agent.log ends with ---" in text and "Failed to bind" in text
+    assert "runtime_env_agent" not in text, "there is none"
+
+
 def test_the_tail_of_a_nodes_logs_leaves_chatter_out(tmp_path: Path) -> None:
     logs = tmp_path / "t" / "s" / "logs"
     logs.mkdir(parents=True)

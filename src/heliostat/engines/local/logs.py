@@ -13,6 +13,9 @@ SESSION = "s"
 LINES = 10
 LINE_CHARACTERS = 400
 READ_BYTES = 16384
+AGENT_FAILED = "Ray agent failed"
+"""What a raylet says when it ends because an agent of its has."""
+AGENTS = ("dashboard_agent", "runtime_env_agent")
 SECRET_CHARACTERS = 8
 """Values of variables that are shorter (``1``, ``true``, ``info``) are words of any log and hide nothing."""
 
@@ -28,18 +31,25 @@ def secrets(plan: InstancePlan) -> frozenset[str]:
 
 
 def tail_of_node(directory: Path, temp: Path) -> str:
-    """The ends of the logs that tell why a node died: the shim's, the GCS's, the raylet's. Empty when there is none."""
+    """The ends of the logs that tell why a node died: the shim's, the GCS's, the raylet's, and those of its agents when it
+    died with one. Empty when there is none."""
     logs = temp / SESSION / "logs"
     parts = []
     for path in (directory / LOG_FILE, *(_written(logs, name) for name in ("gcs_server", "raylet"))):
         lines = tail(path)
         if path.suffix == ".out":
             lines = [line for line in lines if _SERIOUS.match(line)]
-        if lines:
-            parts.append(
-                f"--- {path.name} ends with ---\n" + "\n".join(line[:LINE_CHARACTERS] for line in lines[-LINES:])
-            )
+        parts += _part(path, lines)
+    if any(AGENT_FAILED in part for part in parts):
+        for name in AGENTS:
+            parts += _part(logs / f"{name}.log", tail(logs / f"{name}.log"))
     return "\n".join(parts)
+
+
+def _part(path: Path, lines: list[str]) -> list[str]:
+    """The end of one log; nothing when it is empty."""
+    shown = "\n".join(line[:LINE_CHARACTERS] for line in lines[-LINES:])
+    return [f"--- {path.name} ends with ---\n{shown}"] if shown else []
 
 
 def tail(path: Path) -> list[str]:
