@@ -170,7 +170,7 @@ def grpc_handlers(gateway: Gateway, vertex: Vertex) -> MakeHandlers:
 
 def vertex_settings(settings: Settings, file: ConfigFile) -> VertexSettings:
     """The Vertex door's. Where other servers' loops may have the news, it looks for itself more often."""
-    chosen = VertexSettings.of(**file.vertex.model_dump())
+    chosen = VertexSettings.of(**file.vertex.model_dump(exclude={"session_hours"}))
     return chosen if settings.database_url is None else replace(chosen, look_seconds=1.0)
 
 

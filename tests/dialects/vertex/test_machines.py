@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -160,11 +161,9 @@ def test_a_misspelt_machine_is_told_what_it_could_have_been() -> None:
 def test_own_machines_take_any_accelerator() -> None:
     own = VertexSettings.of(
         {"rack": {"cpus": 7, "memory_gib": 61.5, "gpu": None}, "n1-standard-1": {"cpus": 2, "memory_gib": 4, "gpu": "mine"}},
-        {}, 20, 8,
+        {}, 20,
     )  # fmt: skip
-    assert (own.hold_seconds, own.session_hours) == (1200, 8) and own.machines["n1-standard-2"] is BUILT_IN[
-        "n1-standard-2"
-    ]
+    assert own.hold_seconds == 1200 and own.machines["n1-standard-2"] is BUILT_IN["n1-standard-2"]
     gpus = gpu_catalogue([GpuType("mine", "RTX-4090", 3)])
     given = spec("rack", "NVIDIA_L4", 8)
     assert read_machine(Fields(given), own.machines, gpus) == (given, Size(Decimal(7), 62976 * MIB, "NVIDIA_L4-8"))
@@ -173,11 +172,15 @@ def test_own_machines_take_any_accelerator() -> None:
 
 
 def test_what_an_operator_writes(tmp_path: Any) -> None:
-    text = '[vertex.machines]\nrack = {cpus = 8, memory_gib = 30, gpu = "NVIDIA_L4-1"}\n[vertex.images]\n"a/*" = "ray-1.0.1"\n'
+    text = (
+        '[vertex]\nsession_hours = 8\n[vertex.machines]\nrack = {cpus = 8, memory_gib = 30, gpu = "NVIDIA_L4-1"}\n'
+        '[vertex.images]\n"a/*" = "ray-1.0.1"\n'
+    )
     file = load(tmp_path, text)
-    own = VertexSettings.of(**file.vertex.model_dump())
+    own = VertexSettings.of(**file.vertex.model_dump(exclude={"session_hours"}))
     assert own.machines["rack"].gpu == "NVIDIA_L4-1" and own.images == {"a/*": "ray-1.0.1"}
     installation = file.installation(url="http://h", domain="h", scheme="http")
+    assert installation.session_grace == timedelta(hours=8)
     assert "NVIDIA_L4-1" in installation.gpus and not installation.gpus["NVIDIA_L4-1"].listed
 
 

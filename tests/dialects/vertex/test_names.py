@@ -15,10 +15,6 @@ from heliostat.dialects.vertex.names import (
     ProjectName,
     ResourceName,
     check_new_resource_id,
-    format_operation,
-    format_parent,
-    format_project,
-    format_resource,
     is_project_id,
     is_resource_id,
     parse_operation,
@@ -65,18 +61,17 @@ def test_projects_and_resources_may_have_names_of_ours() -> None:
 
 @given(SEGMENT, LOCATION, SEGMENT, SEGMENT)
 def test_names_come_back(project: str, location: str, resource: str, operation: str) -> None:
-    assert parse_project(format_project(project)) == ProjectName(project)
-    assert parse_parent(format_parent(project, location)) == Parent(project, location)
-    resource_name = format_resource(project, location, resource)
+    assert parse_project(str(ProjectName(project))) == ProjectName(project)
+    assert parse_parent(str(Parent(project, location))) == Parent(project, location)
+    resource_name = str(ResourceName(project, location, resource))
     assert parse_resource(resource_name) == ResourceName(project, location, resource)
     for of in (resource, None):
         name = OperationName(project, location, operation, of)
-        assert parse_operation(format_operation(project, location, operation, of)) == name
         assert parse_operation(str(name)) == name
 
 
 def test_a_number_of_a_project_is_written_as_it_is() -> None:
-    assert format_resource(123456789012, "us-central1", "c1") == f"{PARENT}/persistentResources/c1"
+    assert str(ResourceName("123456789012", "us-central1", "c1")) == f"{PARENT}/persistentResources/c1"
 
 
 @pytest.mark.parametrize("parse", [parse_project, parse_parent, parse_resource, parse_operation])

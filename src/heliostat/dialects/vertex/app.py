@@ -27,7 +27,7 @@ class Vertex:
         self._authenticator = Authenticator(services)
         self._methods = Methods(services, settings)
         self._token = TokenEndpoint(services.google)
-        self._rest = RestApp(self._methods, self._authenticator, settings)
+        self._rest = RestApp(self._methods, self._authenticator)
 
     @property
     def held(self) -> int:

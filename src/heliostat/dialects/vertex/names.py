@@ -109,22 +109,6 @@ def parse_owner_of_operations(text: str, path: str = "name") -> Parent | Resourc
     return parse_resource(text, path) if "/persistentResources/" in text else parse_parent(text, path)
 
 
-def format_project(project: str | int) -> str:
-    return str(ProjectName(str(project)))
-
-
-def format_parent(project: str | int, location: str) -> str:
-    return str(Parent(str(project), location))
-
-
-def format_resource(project: str | int, location: str, resource: str) -> str:
-    return str(ResourceName(str(project), location, resource))
-
-
-def format_operation(project: str | int, location: str, operation: str, resource: str | None = None) -> str:
-    return str(OperationName(str(project), location, operation, resource))
-
-
 def is_resource_id(text: str) -> bool:
     """Whether a cluster with this name is shown by it. The ids of clusters are not for names."""
     return _RESOURCE_ID.fullmatch(text) is not None and _CLUSTER_ID.fullmatch(text) is None

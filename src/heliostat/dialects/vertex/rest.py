@@ -23,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 from heliostat.dialects.bodies import Disconnected, TooLarge, read_body
 from heliostat.domain.ids import RequestId, new_request_id
 from heliostat.services import Caller
+from heliostat.services.google_identity import LOCATION
 
 from . import routes
 from .authenticate import Authenticator
@@ -31,7 +32,6 @@ from .errors import INVALID_ARGUMENT, TELLABLE, UNAUTHENTICATED, Told, VertexErr
 from .methods import HOLDING, Methods
 from .project_calls import as_version_1
 from .routes import MethodNotAllowed, Target, find_target
-from .settings import VertexSettings
 from .wire import from_json, present
 from .wire.schema import camel
 
@@ -78,10 +78,9 @@ class _Exchange:
 class RestApp:
     """The app."""
 
-    def __init__(self, methods: Methods, authenticator: Authenticator, settings: VertexSettings) -> None:
+    def __init__(self, methods: Methods, authenticator: Authenticator) -> None:
         self._methods = methods
         self._authenticator = authenticator
-        self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -127,7 +126,7 @@ class RestApp:
         client = "" if exchange.quiet else " ".join(exchange.values(b"x-goog-api-client"))
         call = Call(caller, target.version, again, client, beat=exchange.beat)
         if target.method == routes.ALLOWED_LOCATIONS:
-            return {"locations": [self._settings.location], "encodedLocations": "0x0"}
+            return {"locations": [LOCATION], "encodedLocations": "0x0"}
         first_version = target.method == routes.PROJECT_1
         method = self._methods.by_name["GetProject" if first_version else target.method]
         request = _read_request(target, method.request, query, data)

@@ -21,10 +21,6 @@ class VertexSettings:
     """How long a GET of a client that waits is held at most (Vertex contract, section 1.3)."""
     look_seconds: float = 4.0
     """How often such a client's cluster is looked at when this server's own loop has no news of it."""
-    session_hours: float = 24
-    """How long after its end a token still opens what was up before."""
-    location: str = "us-central1"
-    """What the installation is called where a name needs a location and the caller has given none."""
 
     @classmethod
     def of(
@@ -32,13 +28,7 @@ class VertexSettings:
         machines: Mapping[str, Mapping[str, Any]],  # Any: rows of a configuration file that was checked
         images: Mapping[str, str],
         hold_minutes: float,
-        session_hours: float,
     ) -> Self:
-        """From the table of the configuration file: ``VertexSettings.of(**file.vertex.model_dump())``."""
+        """From the table ``[vertex]`` of the configuration file."""
         own = {name: Machine.configured(name, **row) for name, row in machines.items()}
-        return cls(
-            machines={**BUILT_IN, **own},
-            images=dict(images),
-            hold_seconds=hold_minutes * 60,
-            session_hours=session_hours,
-        )
+        return cls(machines={**BUILT_IN, **own}, images=dict(images), hold_seconds=hold_minutes * 60)

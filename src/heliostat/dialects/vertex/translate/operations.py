@@ -10,6 +10,7 @@ from heliostat.domain.operations import Kind, Operation
 from heliostat.domain.records import Cluster, Instance
 from heliostat.domain.states import State, Wanted
 from heliostat.services import ClusterView, OperationView
+from heliostat.services.google_identity import LOCATION
 
 from ..names import OperationName, ResourceName
 from .context import Context
@@ -65,7 +66,7 @@ def write_operation(view: OperationView, project_number: int, context: Context) 
 def _resource(view: OperationView, project_number: int, context: Context) -> ResourceName:
     """The resource's name as the caller had it, also when it has another one now."""
     label = view.operation.label
-    location = label.get("location") or context.settings.location
+    location = label.get("location") or LOCATION
     resource = label.get("resource") or resource_id(view.cluster or _snapshot(view.operation))
     return ResourceName(str(project_number), location, resource)
 
