@@ -31,6 +31,7 @@ from heliostat.control.job_reconciler import JobSettings
 from heliostat.control.retention import RetentionSettings
 from heliostat.control.work import Work, WorkSettings
 from heliostat.dialects import emr
+from heliostat.dialects.flyte.settings import FlyteSettings
 from heliostat.dialects.vertex.app import Vertex
 from heliostat.dialects.vertex.settings import VertexSettings
 from heliostat.domain.installation import Installation
@@ -174,6 +175,11 @@ def vertex_settings(settings: Settings, file: ConfigFile) -> VertexSettings:
     return chosen if settings.database_url is None else replace(chosen, look_seconds=1.0)
 
 
+def flyte_settings(settings: Settings, file: ConfigFile) -> FlyteSettings:
+    """The Flyte doors'."""
+    return FlyteSettings(data_url=f"file://{settings.home.absolute()}/flyte")
+
+
 def emr_settings(file: ConfigFile) -> emr.EmrSettings:
     """The EMR door's limits; 0 in the file means none."""
     return emr.EmrSettings(
@@ -219,6 +225,7 @@ def work_settings(settings: Settings, file: ConfigFile) -> WorkSettings:
             kept_cluster_age=timedelta(hours=jobs.kept_cluster_hours),
             log_patience=timedelta(seconds=jobs.log_patience_seconds),
         ),
+        data_url=flyte_settings(settings, file).data_url,
         fetch=FetchPolicy(allowed_folders=jobs.code_folders, options=file.storage.options),
         retention=RetentionSettings(
             jobs=_days(keep.job_days), logs=_days(keep.log_days), packages=_days(keep.package_days),

@@ -76,10 +76,10 @@ class JobReconciler:
         clock: Clock,
         wake_cluster: Wake,
         settings: JobSettings = JobSettings(),
-        moved: Callable[[ClusterId], None] = lambda cluster: None,
+        moved: Callable[[JobId, ClusterId], None] = lambda job, cluster: None,
     ) -> None:
         self._moved = moved
-        """Told of the cluster whenever a job on it has come a step further."""
+        """Told of a job that has come a step further, and of its cluster."""
         self._store = store
         self._ray = ray
         self._keeper = keeper
@@ -126,8 +126,8 @@ class JobReconciler:
             return NOW
         if plan.effect in (Effect.START_CLUSTER, Effect.RELEASE):
             self._wake_cluster(plan.job.cluster)
-        if plan.why is not None or plan.job.settled:
-            self._moved(plan.job.cluster)
+        if plan.why is not None or plan.job.status is not loaded[0].status or plan.job.settled:
+            self._moved(key, plan.job.cluster)
         self._follow(plan.job)
         if plan.job.status.final:
             self._forget(key)

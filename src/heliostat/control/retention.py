@@ -58,8 +58,15 @@ class Retention:
     """Made once per server."""
 
     def __init__(
-        self, store: Store, storage: Storage, clock: Clock, settings: RetentionSettings = RetentionSettings()
+        self,
+        store: Store,
+        storage: Storage,
+        clock: Clock,
+        settings: RetentionSettings = RetentionSettings(),
+        expired_documents: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
+        self._expired_documents = expired_documents
+        """Removes those, which say by themselves when they may go; says how many."""
         self._store = store
         self._storage = storage
         self._clock = clock
@@ -95,6 +102,8 @@ class Retention:
                 removed[name.replace(" ", "_")] = await sweep(_FOR_EVER if age is None else now - age)
             except Unavailable as error:
                 failure = failure or error
+        if self._expired_documents is not None:
+            removed["documents"] = await self._expired_documents()
         if any(removed.values()):
             log.info("old things removed", **removed)
         if failure is not None:

@@ -7,20 +7,22 @@ import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from heliostat.domain.ids import ClusterId, WorkspaceId
+from heliostat.domain.ids import ClusterId, JobId, WorkspaceId
 from heliostat.domain.installation import Installation
 from heliostat.engines.base import Engine
 from heliostat.ray_api import RayApi
 from heliostat.ray_api.patience import PatientRay
 from heliostat.services import JobTools, News
-from heliostat.services.seams import Clock
+from heliostat.services.seams import Attendant, Clock
 from heliostat.services.traffic import Traffic
 from heliostat.storage import Storage
+from heliostat.storage.blobs import Blobs
 from heliostat.storage.fetch import FetchPolicy
 from heliostat.store import Store
 
 from .activity import ActivitySettings, ActivityWatch
 from .admission import Admission
+from .attendance import Attendance
 from .code_delivery import CodeDelivery
 from .job_reconciler import JobReconciler, JobSettings
 from .leases import Anyone, Leases, SoleServer, StoredLeases
@@ -39,12 +41,15 @@ class WorkSettings:
     queues: LoopSettings = LoopSettings(workers=2)
     jobs: LoopSettings = LoopSettings(workers=16)
     activities: LoopSettings = LoopSettings()
+    documents: LoopSettings = LoopSettings()
     job: JobSettings = JobSettings()
     activity: ActivitySettings = ActivitySettings()
     meter: MeterSettings = MeterSettings()
     fetch: FetchPolicy = field(default_factory=FetchPolicy)
     retention: RetentionSettings = RetentionSettings()
     max_package_bytes: int = 100 << 20
+    data_url: str = ""
+    """Root of what tasks share with the server (:class:`~heliostat.services.DataService`)."""
 
 
 class Work:
@@ -86,7 +91,7 @@ class Work:
             store, engine, self._reconciler, _leases(store, clock, "cluster", settings), settings.clusters
         )
         self._job_reconciler = JobReconciler(
-            store, ray, self.keeper, code, installation, clock, self.clusters.wake, settings.job, self._wake_activity
+            store, ray, self.keeper, code, installation, clock, self.clusters.wake, settings.job, self._job_moved
         )
         self.jobs = Loop(store, self._job_reconciler, _leases(store, clock, "job", settings), settings.jobs)
         self.traffic = Traffic(store, clock)
@@ -96,9 +101,26 @@ class Work:
             _leases(store, clock, "activity", settings),
             settings.activities,
         )
+        self._attendance = Attendance(store, clock)
+        self.documents = Loop(store, self._attendance, _leases(store, clock, "document", settings), settings.documents)
         self._meter = Meter(store, clock, settings.meter)
-        self._retention = Retention(store, storage, clock, settings.retention)
-        self.tools = JobTools(storage, code, self.jobs.wake, scratch, news, settings.max_package_bytes)
+        self._retention = Retention(store, storage, clock, settings.retention, self._attendance.remove_expired)
+        self._blobs = Blobs(settings.fetch.options)
+        self.tools = JobTools(
+            storage,
+            code,
+            self.jobs.wake,
+            scratch,
+            news,
+            settings.max_package_bytes,
+            self.documents.wake,
+            self._blobs,
+            settings.data_url,
+        )
+
+    def attend(self, attendant: Attendant) -> None:
+        """Have the documents of its kind looked after; before :meth:`run`."""
+        self._attendance.add(attendant)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -107,6 +129,7 @@ class Work:
             group.create_task(self.queues.run(), name="queues")
             group.create_task(self.jobs.run(), name="jobs")
             group.create_task(self.activities.run(), name="activities")
+            group.create_task(self.documents.run(), name="documents")
             group.create_task(self._meter.run(), name="meter")
             group.create_task(self._retention.run(), name="retention")
 
@@ -115,6 +138,7 @@ class Work:
         await self._reconciler.close()
         await self.keeper.close()
         await self.traffic.close()
+        await self._blobs.close()
 
     def _wake_queues(self, workspace: WorkspaceId) -> None:
         self.queues.wake(workspace)
@@ -122,8 +146,10 @@ class Work:
     def _wake_cluster(self, cluster: ClusterId) -> None:
         self.clusters.wake(cluster)
 
-    def _wake_activity(self, cluster: ClusterId) -> None:
+    def _job_moved(self, job: JobId, cluster: ClusterId) -> None:
         self.activities.wake(cluster)
+        self._attendance.job_changed(job)
+        self.tools.news.tell(job)
 
     async def _wake_others(self, cluster: ClusterId) -> None:
         """A cluster has changed: its jobs may go on, it may have come to run, and somebody may wait for that."""

@@ -33,6 +33,23 @@ class Document:
     open: bool = False
     job: JobId | None = None
     """What becomes of that job is news for it."""
+    expires_at: datetime | None = None
+    """When it may go, with all that its attendant keeps for it elsewhere; None = never by itself."""
+
+    @property
+    def ref(self) -> str:
+        return ref(self.kind, self.workspace, self.key)
+
+
+def ref(kind: str, workspace: WorkspaceId, key: str) -> str:
+    """One text for a document, as loops and leases know it."""
+    return f"{kind}|{workspace}|{key}"
+
+
+def parts(text: str) -> tuple[str, WorkspaceId, str]:
+    """The inverse of :func:`ref`."""
+    kind, workspace, key = text.split("|", 2)
+    return kind, WorkspaceId(workspace), key
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ from .caller import Caller
 from .cluster_changes import Preview, Refusal
 from .cluster_views import ClusterView
 from .clusters import ClusterService
+from .data import DataService
 from .directory import DirectoryService, ProjectRefused, ReleaseView
+from .documents import DocumentService
 from .google_identity import GoogleIdentity, NewServiceAccountKey, Setup
 from .identity import IdentityService, KeyWish, NewAccessKey, NewToken
 from .jobs import JobService, JobView, JobWish, masked_job
@@ -31,7 +33,9 @@ __all__ = [
     "Caller",
     "ClusterService",
     "ClusterView",
+    "DataService",
     "DirectoryService",
+    "DocumentService",
     "Explanation",
     "GoogleIdentity",
     "Holder",

@@ -7,11 +7,14 @@ from pathlib import Path
 
 from heliostat.domain.installation import Installation
 from heliostat.storage import Storage
+from heliostat.storage.blobs import Blobs
 from heliostat.store import Store
 
 from .access import AccessService
 from .clusters import ClusterService
+from .data import DataService
 from .directory import DirectoryService
+from .documents import DocumentService, WakeDocument
 from .google_identity import GoogleIdentity
 from .identity import IdentityService
 from .jobs import JobService
@@ -37,6 +40,10 @@ class JobTools:
     """A folder for files on their way."""
     news: News = field(default_factory=News)
     max_package_bytes: int = 100 << 20
+    wake_document: WakeDocument = lambda ref: None
+    blobs: Blobs = field(default_factory=lambda: Blobs({}))
+    data_url: str = ""
+    """Root of what tasks share with the server; empty = a folder in ``scratch``."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,8 @@ class Services:
     queues: QueueService
     usage: UsageService
     operations: OperationService
+    documents: DocumentService
+    data: DataService
     monitoring: MonitoringService
     identity: IdentityService
     google: GoogleIdentity
@@ -79,6 +88,8 @@ class Services:
             queues=QueueService(store, clock, wake_queues),
             usage=UsageService(store, clock),
             operations=OperationService(store, clock, wake, tools.news),
+            documents=DocumentService(store, clock, tools.wake_document),
+            data=DataService(tools.blobs, tools.data_url or f"file://{tools.scratch.absolute()}/data", tools.scratch),
             monitoring=MonitoringService(store),
             identity=identity,
             google=google,

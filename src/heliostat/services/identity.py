@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from heliostat.domain.errors import Forbidden, InvalidRequest, NotFound, Unauthenticated
-from heliostat.domain.ids import WorkspaceId, new_principal_id, new_workspace_id, random_text
+from heliostat.domain.ids import PrincipalId, WorkspaceId, new_principal_id, new_workspace_id, random_text
 from heliostat.domain.quota import ROOT
 from heliostat.domain.records import Credential, CredentialKind, Principal, Queue, Role, Workspace
 from heliostat.domain.secret import Secret
@@ -75,6 +75,10 @@ class IdentityService:
         self._clock = clock
         self._noted: dict[str, datetime] = {}
         """When the last use of each token was written down."""
+
+    async def principal(self, id: PrincipalId) -> Principal | None:
+        """As it is now, roles included; for what goes on in the background in somebody's name."""
+        return await self._store.read(lambda tx: tx.principals.get(id))
 
     async def by_token(self, text: str) -> Principal:
         """Who a bearer token belongs to. Raises Unauthenticated."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
+from heliostat.domain.documents import Document
 from heliostat.domain.engine import Finding
 from heliostat.domain.ids import ClusterId, JobId, WorkspaceId
 from heliostat.domain.releases import Release
@@ -53,3 +54,19 @@ class Capabilities(Protocol):
         """Start building the environment in the background. Raises NotReady when something is missing."""
 
     def preparation(self, release: Release) -> tuple[str, str]: ...
+
+
+class Attendant(Protocol):
+    """Looks after the open documents of a kind. At most one look at a document at a time, whatever the number of servers.
+
+    A look may be cut off at any point and comes again: it must go on from what is stored. A HeliostatError or OSError of it
+    is logged and the look tried again, ever later.
+    """
+
+    kind: str
+
+    async def look(self, document: Document) -> timedelta | None:
+        """Bring it a step further; says when to look again at the latest, None for "when woken"."""
+
+    async def forget(self, document: Document) -> None:
+        """It has expired and is about to be removed: remove what is kept for it elsewhere. Repeatable."""

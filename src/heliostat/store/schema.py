@@ -374,6 +374,31 @@ packages = Table(
     Column("used_at", Instant, nullable=False, index=True),
 )
 
+documents = Table(
+    "documents",
+    metadata,
+    Column("kind", Words, primary_key=True),
+    Column("workspace", Words, ForeignKey("workspaces.id"), primary_key=True),
+    Column("key", Words, primary_key=True),
+    Column("group", Words, nullable=False, comment="What it is listed under"),
+    Column("parent", Words, nullable=False, comment="kind|key of the one to look at when this one changes"),
+    Column("open", Boolean, nullable=False, comment="Whether its attendant has something to do"),
+    Column("job", Words, nullable=True, comment="No foreign key: documents may outlive their job"),
+    Column("creator", Words, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("modified_at", Instant, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("expires_at", Instant, nullable=True),
+    Column("body", Words, nullable=False, comment="Sealed"),
+)
+_IS_OPEN = column("open").is_(True)
+_EXPIRES = column("expires_at").is_not(None)
+Index("ix_documents_key", documents.c.kind, documents.c.key)
+Index("ix_documents_newest", documents.c.workspace, documents.c.kind, documents.c.group, documents.c.created_at)
+Index("ix_documents_open", documents.c.kind, sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN)
+Index("ix_documents_job", documents.c.job, sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN)
+Index("ix_documents_expires_at", documents.c.expires_at, sqlite_where=_EXPIRES, postgresql_where=_EXPIRES)
+
 nonces = Table(
     "nonces",
     metadata,

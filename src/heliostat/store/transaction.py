@@ -8,6 +8,7 @@ from .claims import Claims
 from .client_tokens import ClientTokens
 from .clusters import Clusters
 from .credentials import Credentials
+from .documents import Documents
 from .events import Events
 from .instances import Instances
 from .jobs import Jobs
@@ -46,3 +47,4 @@ class Transaction:
         self.client_tokens = ClientTokens(connection)
         self.leases = Leases(connection)
         self.operations = Operations(connection, shared)
+        self.documents = Documents(connection, shared)
