@@ -164,7 +164,7 @@ class GoogleIdentity:
     async def principal_of_access_token(
         self, text: str, *, grace: timedelta = timedelta(0)
     ) -> tuple[Principal, datetime]:
-        """The same of one that :meth:`of_assertion` or :meth:`of_subject` made."""
+        """The same of one that :meth:`of_assertion`, :meth:`of_subject` or :meth:`of_access_key` made."""
         token = access_tokens.read(text, self._key)
         found = await self._store.read(lambda tx: tx.credentials.get(token.credential)) if token else None
         if token is None or found is None or not found[0].usable(self._clock.now()):
@@ -194,6 +194,17 @@ class GoogleIdentity:
         check_self_signed(claims, self._audiences)
         await self._in_time(key.credential, claims.expires_at + SKEW)
         return self._issued(key.credential, claims.expires_at)
+
+    async def of_access_key(self, key_id: str, secret: str) -> Issued:
+        """An access token for an access key pair, one message for every reason to refuse it. Raises Unauthenticated."""
+        found = await self._identity.access_key(key_id)
+        if found is None or not found[2].matches(secret) or not found[0].usable(self._clock.now()):
+            raise Unauthenticated(
+                "the access key is unknown, expired or revoked, or its secret is another; make one with: "
+                "heliostat key create --kind access_key"
+            )
+        await self._identity.note_use(found[0].id, self._clock.now())
+        return self._issued(found[0], None)
 
     async def _workspace(self, caller: Caller, project: str | None) -> Workspace:
         if project is not None:

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from heliostat.dialects.vertex import token as endpoint
-from heliostat.dialects.vertex.token import ACCESS_TOKEN, FORM, JWT_BEARER, TOKEN_EXCHANGE, TokenEndpoint
+from heliostat.dialects import oauth as endpoint
+from heliostat.dialects.oauth import FORM
+from heliostat.dialects.vertex.token import ACCESS_TOKEN, JWT_BEARER, TOKEN_EXCHANGE, GoogleTokenEndpoint
 from heliostat.domain.errors import Unavailable
 from heliostat.services.signed_tokens import PRODUCTS, SCOPE, opened
 from tests.services.conftest import Office, database, office
@@ -28,7 +29,7 @@ class Client:
     """A client of the endpoint, which does not hide what it raises."""
 
     def __init__(self, google: Any) -> None:  # GoogleIdentity, or what stands for it
-        transport = httpx.ASGITransport(TokenEndpoint(google))
+        transport = httpx.ASGITransport(GoogleTokenEndpoint(google))
         self.http = httpx.AsyncClient(transport=transport, base_url="https://localhost:8601")
 
     async def ask(self, **form: str) -> httpx.Response:
@@ -172,7 +173,7 @@ async def test_a_body_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> Non
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "headers": [(b"content-type", FORM.encode())]}
-    await TokenEndpoint(None)(scope, gone, send)  # type: ignore[arg-type]
+    await GoogleTokenEndpoint(None)(scope, gone, send)  # type: ignore[arg-type]
     assert sent == []
-    await TokenEndpoint(None)(scope, never, send)  # type: ignore[arg-type]
+    await GoogleTokenEndpoint(None)(scope, never, send)  # type: ignore[arg-type]
     assert sent[0]["status"] == 408

@@ -15,7 +15,7 @@ from .authenticate import Authenticator
 from .methods import Methods
 from .rest import RestApp
 from .settings import VertexSettings
-from .token import TokenEndpoint
+from .token import GoogleTokenEndpoint
 
 TOKEN_PATH = b"/token"
 
@@ -26,7 +26,7 @@ class Vertex:
     def __init__(self, services: Services, settings: VertexSettings = VertexSettings()) -> None:
         self._authenticator = Authenticator(services)
         self._methods = Methods(services, settings)
-        self._token = TokenEndpoint(services.google)
+        self._token = GoogleTokenEndpoint(services.google)
         self._rest = RestApp(self._methods, self._authenticator)
 
     @property
