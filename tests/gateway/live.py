@@ -14,7 +14,7 @@ from heliostat.engines.local import LocalEngine, LocalSettings
 from heliostat.testing.harness import HarnessServer, threaded
 from tests.environments import ready
 
-RELEASES = {release.ray: release for release in BUILT_IN if release.python == "3.11"}
+RELEASES = {release.ray: release for release in BUILT_IN if release.python == "3.11" and not release.packages}
 
 
 @dataclass(frozen=True)

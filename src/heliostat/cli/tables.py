@@ -174,10 +174,16 @@ def release_note(row: models.Release) -> str:
     words = [
         "default" if row.default else "",
         "" if row.stable else "not stable",
+        f"with {_several(row.packages)}" if row.packages else "",
         first_line(row.problem or ""),
         "built at the first start" if row.environment == "absent" and not row.problem else first_line(row.detail),
     ]
     return "; ".join(word for word in words if word)
+
+
+def _several(names: tuple[str, ...], most: int = 3) -> str:
+    """The first of them, and how many there are beside."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def workspaces(rows: Iterable[models.Workspace], now: datetime, current: str | None) -> Table:
