@@ -86,9 +86,10 @@ class Blobs:
         except HeliostatError:
             raise
         except Exception as error:  # drivers have errors of many libraries
-            cause = hidden(
-                f"{type(error).__name__}: {error}"[:CAUSE_CHARACTERS], of_settings(self._options.get(scheme, {}))
-            )
+            secrets = of_settings(self._options.get(scheme, {}))
+            # What follows a question mark may be what opens it, and drivers write it in forms of their own.
+            told = type(error).__name__ if "?" in url else f"{type(error).__name__}: {error}"
+            cause = hidden(told[:CAUSE_CHARACTERS], secrets)
             raise Unavailable(f"{shown_url(url)} cannot be used now: {cause}") from error
 
     def _read(self, url: str, scheme: str, limit: int) -> bytes | None:
