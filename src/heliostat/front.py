@@ -1,8 +1,8 @@
 """One port for everything: which app answers a request, by host and path alone.
 
 Hosts ``c-<cluster>.<domain>`` and Ray's own paths belong to the gateway, ``/api/v1`` and ``/api/interactive`` to the EMR
-dialect, ``projects`` below a version and ``/token`` to the Vertex dialect, all else to the native API. Nothing is
-authenticated here; every app does that itself.
+dialect, ``projects`` below a version and ``/token`` to the Vertex dialect, ``/flyte`` and ``/console`` to the Flyte dialect, all
+else to the native API. Nothing is authenticated here; every app does that itself.
 """
 
 from __future__ import annotations
@@ -15,15 +15,19 @@ EMR_PATHS = (b"/api/v1/", b"/api/interactive/")
 VERTEX_PATHS = (b"/v1/projects/", b"/v1beta1/", b"/ui/projects/", b"/v3/projects/")
 """``/v1`` alone is the native API's."""
 VERTEX_TOKENS = b"/token"
+FLYTE_PATHS = (b"/flyte/", b"/console/")
 
 
 class Front:
     """The outermost ASGI app."""
 
-    def __init__(self, *, api: ASGIApp, emr: ASGIApp, vertex: ASGIApp, gateway: ASGIApp, domain: str) -> None:
+    def __init__(
+        self, *, api: ASGIApp, emr: ASGIApp, vertex: ASGIApp, flyte: ASGIApp, gateway: ASGIApp, domain: str
+    ) -> None:
         self._api = api
         self._emr = emr
         self._vertex = vertex
+        self._flyte = flyte
         self._gateway = gateway
         self._domain = domain
 
@@ -40,4 +44,6 @@ class Front:
             return self._gateway
         if path.startswith(VERTEX_PATHS) or path == VERTEX_TOKENS:
             return self._vertex
+        if path.startswith(FLYTE_PATHS):
+            return self._flyte
         return self._emr if path.startswith(EMR_PATHS) else self._api

@@ -31,6 +31,7 @@ from heliostat.control.job_reconciler import JobSettings
 from heliostat.control.retention import RetentionSettings
 from heliostat.control.work import Work, WorkSettings
 from heliostat.dialects import emr
+from heliostat.dialects.flyte.app import Flyte
 from heliostat.dialects.flyte.settings import FlyteSettings
 from heliostat.dialects.vertex.app import Vertex
 from heliostat.dialects.vertex.settings import VertexSettings
@@ -75,6 +76,7 @@ class Server:
     gateway: Gateway
     door: GrpcDoor
     vertex: Vertex
+    flyte: Flyte
     app: Front
     end_streams: Callable[[], None]
     """Ends the event streams of the API and answers held calls, which would hold up a stop."""
@@ -136,13 +138,17 @@ class Server:
             gateway = Gateway(services.access, gateway_settings, work.traffic)
             stack.push_async_callback(gateway.aclose)
             vertex = Vertex(services, vertex_settings(settings, file))
-            door = GrpcDoor(grpc_handlers(gateway, vertex))
+            flyte = Flyte(services, flyte_settings(settings, file), store.derived_key("flyte uploads"))
+            for attendant in flyte.attendants:
+                work.attend(attendant)
+            door = GrpcDoor(grpc_handlers(gateway, vertex, flyte))
             stack.push_async_callback(door.aclose)
             api = heliostat.api.create_app(services, VERSION)
             app = Front(
                 api=api,
                 emr=emr.create_app(services, emr_settings(file)),
                 vertex=vertex,
+                flyte=flyte,
                 gateway=gateway,
                 domain=address.domain,
             )
@@ -151,10 +157,10 @@ class Server:
                 heliostat.api.end_streams(api)
                 vertex.end_holds()
 
-            yield cls(settings, address, store, engine, services, work, gateway, door, vertex, app, end_streams)
+            yield cls(settings, address, store, engine, services, work, gateway, door, vertex, flyte, app, end_streams)
 
 
-def grpc_handlers(gateway: Gateway, vertex: Vertex) -> MakeHandlers:
+def grpc_handlers(gateway: Gateway, vertex: Vertex, flyte: Flyte) -> MakeHandlers:
     """Everything that is served by gRPC. A method goes to the first of them that knows it, so each knows only its own.
 
     What is inside runs at the first HTTP/2 connection: modules that import gRPC are imported there.
@@ -164,6 +170,7 @@ def grpc_handlers(gateway: Gateway, vertex: Vertex) -> MakeHandlers:
         return [
             gateway.ray_client(peer_of),
             vertex.grpc_handler(),
+            flyte.grpc_handler(),
         ]
 
     return make
