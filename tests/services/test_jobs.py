@@ -30,6 +30,7 @@ from heliostat.domain.quantities import GIB
 from heliostat.domain.ray_jobs import Cause, RayStatus
 from heliostat.domain.records import Cluster, Role
 from heliostat.domain.secret import Secret
+from heliostat.domain.secrets import JobSecret, SecretName
 from heliostat.domain.spec import MASK, FaultTolerance
 from heliostat.domain.states import State, Wanted
 from heliostat.services import Caller, JobService, Services, masked_job
@@ -105,7 +106,10 @@ async def test_everything_of_a_wish_is_stored(jobs: JobOffice) -> None:
         "shutdown_after_finish": False,
         "ttl": timedelta(minutes=1),
         "extras": {"emr.x": "y"},
+        "secrets": (JobSecret("db", "password", "2", ("PASSWORD",), "db/password"),),
     }
+    name = SecretName("db", "password", "2")
+    await jobs.services.secrets.set(await jobs.caller("ann"), jobs.workspace, name, Secret("correct horse"))
     assert set(given) | {"entrypoint", "cluster", "cluster_spec"} == {field.name for field in fields(JobWish)}
     made = await jobs.submit(**given)
     stored = await jobs.job(made.id)

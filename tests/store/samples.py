@@ -34,6 +34,7 @@ from heliostat.domain.jobs import (
 from heliostat.domain.ray_jobs import Cause, NameCount, RayStatus, WorkSummary
 from heliostat.domain.records import Activity, Cluster, Event, Instance, Workspace
 from heliostat.domain.secret import Secret
+from heliostat.domain.secrets import JobSecret
 from heliostat.domain.spec import Autoscaling, ClusterSpec, FaultTolerance, Lifetime, NfsMount, NodeShape, WorkerGroup
 from heliostat.domain.states import State, Wanted
 from heliostat.store import Store
@@ -184,6 +185,7 @@ def a_job(
         shutdown_after_finish=False,
         ttl=timedelta(minutes=5),
         extras={"emr.extraParam": JOB_SECRETS["field of a dialect"]},
+        secrets=(JobSecret("db", "password", "2", ("PASSWORD", "PGPASSWORD"), "db/password"),),
     )
     return Job(
         id=new_job_id(),

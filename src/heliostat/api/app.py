@@ -19,7 +19,7 @@ from .documents import Documents
 from .edge import Edge
 from .job_documents import JobDocuments
 from .metrics import Metrics
-from .routes import clusters, directory, health, identity, jobs, logs, monitoring, packages, queues
+from .routes import clusters, directory, health, identity, jobs, logs, monitoring, packages, queues, secrets
 
 
 def create_app(services: Services, version: str) -> FastAPI:
@@ -42,6 +42,7 @@ def create_app(services: Services, version: str) -> FastAPI:
         jobs.router,
         logs.router,
         packages.router,
+        secrets.router,
         monitoring.router,
     ):
         app.include_router(router)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from heliostat.domain.ids import ClusterId
 from heliostat.domain.jobs import Code, EntrypointResources, Retries
 from heliostat.domain.quantities import parse_memory
+from heliostat.domain.secrets import JobSecret
 from heliostat.services import JobWish
 
 from .definition import unnamed_spec_of
@@ -36,4 +37,5 @@ def wish_of(body: NewJob, cluster: ClusterId | None, default_release: str) -> Jo
         retries=Retries(**body.retries.model_dump()),
         shutdown_after_finish=body.shutdown_after_finish,
         ttl=timedelta(seconds=body.ttl_seconds),
+        secrets=tuple(JobSecret(row.group, row.key, row.version, tuple(row.variables)) for row in body.secrets),
     )

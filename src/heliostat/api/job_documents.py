@@ -6,6 +6,7 @@ Lists show every reader what viewers see of a job: where users put secrets, that
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -111,6 +112,7 @@ def _fixed(job: Job, spec: JobSpec) -> Document:
         "name": spec.name,
         "entrypoint": spec.entrypoint,
         "runtime_env": spec.runtime_env,
+        "secrets": [asdict(secret) for secret in spec.secrets],
         "metadata": dict(spec.metadata),
         "tags": dict(spec.tags),
         "resources": _resources(spec.resources),

@@ -1,5 +1,5 @@
 """How a job's code gets to its cluster: fetched and checked before anything starts, kept in the storage under its
-SHA-256, handed to each head that is to run it through Ray's own package store."""
+SHA-256, handed to each head that is to run it through Ray's own package store; and the values of its secrets with it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import asyncio
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -14,6 +15,7 @@ from heliostat.domain.errors import InvalidSpec, NotFound
 from heliostat.domain.ids import WorkspaceId
 from heliostat.domain.jobs import PACKAGE, Attempt, Job, JobSpec, Prepared
 from heliostat.domain.ray_jobs import RaySubmission
+from heliostat.domain.secrets import environment, missing
 from heliostat.ray_api import Head, RayApi
 from heliostat.ray_api.base import PACKAGE_LIMIT, too_large
 from heliostat.services.packages import package_key
@@ -80,7 +82,8 @@ class CodeDelivery:
         return Prepared(sha256, lines)
 
     async def submission(self, head: Head, job: Job, attempt: Attempt) -> RaySubmission:
-        """What Ray is asked to run, once the head has the code. Raises NotFound when the package is gone."""
+        """What Ray is asked to run, once the head has the code. Raises NotFound when the package is gone, InvalidSpec when
+        a secret is."""
         prepared = job.prepared or Prepared()
         working_dir = None
         if prepared.package is not None:
@@ -91,17 +94,32 @@ class CodeDelivery:
                     await self._ray.put_package(head, name, path)
                 await self._ray.has_package(head, name)  # a head keeps for ten minutes what it was asked for
             working_dir = f"gcs://{name}"
+        secrets = await self._secrets(job, attempt)
         wanted = job.spec.resources
         return RaySubmission(
             submission_id=attempt.submission_id,
             entrypoint=job.spec.entrypoint,
-            runtime_env=runtime_env(job.spec, working_dir, prepared.requirements),
+            runtime_env=runtime_env(job.spec, working_dir, prepared.requirements, secrets),
             metadata={"job_name": job.spec.name, **job.spec.metadata},
             cpus=wanted.cpus,
             gpus=wanted.gpus,
             memory_bytes=wanted.memory,
             resources=wanted.custom,
         )
+
+    async def _secrets(self, job: Job, attempt: Attempt) -> dict[str, str]:
+        """The variables that its secrets are in. What an attempt is given is noted before Ray hears of it."""
+        wanted = job.spec.secrets
+        if not wanted:
+            return {}
+        names = [secret.name for secret in wanted]
+        given = await self._store.write(lambda tx: tx.secrets.give(job.workspace, job.id, attempt.number, names))
+        values = []
+        for index, (name, found) in enumerate(zip(names, given, strict=True)):
+            if found is None:
+                raise missing(index, name)
+            values.append(found.value)
+        return environment(wanted, values)
 
     async def _working_dir(self, job: Job, folder: Path) -> Path | None:
         url = job.spec.code.working_dir
@@ -152,9 +170,17 @@ class _Folder:
         self._made.cleanup()
 
 
-def runtime_env(spec: JobSpec, working_dir: str | None, requirements: Sequence[str]) -> dict[str, Any]:
-    """Ray's runtime environment of a job (JSON): as the user wrote it, with the code and the requirements in it."""
+def runtime_env(
+    spec: JobSpec,
+    working_dir: str | None,
+    requirements: Sequence[str],
+    secrets: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Ray's runtime environment of a job (JSON): as the user wrote it, with the code, the requirements and the variables of
+    secrets in it, which win over others."""
     made: dict[str, Any] = dict(spec.runtime_env)
+    if secrets:
+        made["env_vars"] = {**made.get("env_vars", {}), **secrets}
     if working_dir is not None:
         made["working_dir"] = working_dir
     if requirements:

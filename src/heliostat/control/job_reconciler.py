@@ -17,7 +17,7 @@ import structlog
 
 from heliostat.domain.claiming import is_waiting
 from heliostat.domain.engine import GpuType, NodeState
-from heliostat.domain.errors import HeliostatError, Retry, Unavailable
+from heliostat.domain.errors import HeliostatError, InvalidSpec, Retry, Unavailable
 from heliostat.domain.ids import ClusterId, JobId
 from heliostat.domain.installation import Installation
 from heliostat.domain.job_lifecycle import (
@@ -44,7 +44,7 @@ from heliostat.store import Store, Transaction
 from .beside import Beside
 from .code_delivery import CodeDelivery
 from .log_keeper import LogKeeper
-from .log_secrets import of_instance, of_job, without_secrets
+from .log_secrets import of_given, of_instance, of_job, without_secrets
 
 log = structlog.get_logger()
 ACTOR = "heliostat"
@@ -175,7 +175,14 @@ class JobReconciler:
         if not seen.message:
             return seen
         # It may quote the log, in which the variables of the nodes may stand, too.
-        return replace(seen, message=without_secrets(seen.message, of_job(job) | of_instance(instance)))
+        known = of_job(job) | of_instance(instance) | await self._given(job)
+        return replace(seen, message=without_secrets(seen.message, known))
+
+    async def _given(self, job: Job) -> frozenset[str]:
+        """What its secrets were when it was handed to Ray."""
+        if not job.spec.secrets:
+            return frozenset()
+        return of_given(await self._store.read(lambda tx: tx.secrets.given([job.id])))
 
     # --- effects ----------------------------------------------------------------------------------------------------
 
@@ -236,7 +243,10 @@ class JobReconciler:
             submission = await self._code.submission(head, facts.job, attempt)
             await self._ray.submit(head, submission)
         except RayRefused as error:
-            return failed_before_ray(plan.job, f"Ray refuses it: {error}", self._clock.now(), Cause.USER_ERROR)
+            told = without_secrets(str(error), of_job(facts.job) | await self._given(facts.job))
+            return failed_before_ray(plan.job, f"Ray refuses it: {told}", self._clock.now(), Cause.USER_ERROR)
+        except InvalidSpec as error:
+            return failed_before_ray(plan.job, str(error), self._clock.now(), Cause.USER_ERROR)
         except HeliostatError as error:
             if error.retry is Retry.LATER:
                 raise

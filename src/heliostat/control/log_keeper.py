@@ -32,7 +32,7 @@ from heliostat.storage import Storage
 from heliostat.store import Store, Transaction
 
 from .log_copy import GONE, PIECE_BYTES, CopyTools, LogCopy, noted
-from .log_secrets import of_instance, of_job
+from .log_secrets import of_given, of_instance, of_job
 from .node_log_choice import SMALLEST, Chosen, NodeLogLimits, choose
 
 log = structlog.get_logger()
@@ -284,8 +284,10 @@ class LogKeeper:
                 await self._complete(row)
 
     async def _driver_copy(self, job: Job, attempt: Attempt, source: NodeLog) -> LogCopy:
-        instance = await self._tools.store.read(lambda tx: tx.instances.get(attempt.instance))
-        secrets = of_job(job) | (of_instance(instance) if instance is not None else frozenset())
+        instance, given = await self._tools.store.read(
+            lambda tx: (tx.instances.get(attempt.instance), tx.secrets.given([job.id]) if job.spec.secrets else [])
+        )
+        secrets = of_job(job) | of_given(given) | (of_instance(instance) if instance is not None else frozenset())
         new = LogFile(job.id, job.workspace, driver_log(job.id, attempt.number), 0, 0, self._tools.clock.now())
         row = await self._tools.row_or_new(new)
         return LogCopy(self._tools, attempt.instance, source, row, encoded(secrets))
@@ -398,8 +400,9 @@ def _secrets(tx: Transaction, instance: Instance) -> frozenset[str]:
     on_cluster = JobFilter(cluster=instance.cluster)
     last: JobId | None = None
     while page := tx.jobs.page(instance.workspace, on_cluster, limit=PAGE, before=last):
-        for job in page:
-            if any(attempt.instance == instance.id for attempt in job.attempts):
-                found |= of_job(job)
+        here = [job for job in page if any(attempt.instance == instance.id for attempt in job.attempts)]
+        for job in here:
+            found |= of_job(job)
+        found |= of_given(tx.secrets.given([job.id for job in here if job.spec.secrets]))
         last = page[-1].id
     return found

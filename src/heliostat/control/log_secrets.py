@@ -3,22 +3,28 @@ on. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from heliostat.domain.jobs import Job
-from heliostat.domain.masking import StreamMasker, encoded, of_runtime_env, of_settings, secret_values
+from heliostat.domain.masking import StreamMasker, declared_values, encoded, of_runtime_env, of_settings, secret_values
 from heliostat.domain.records import Instance
+from heliostat.domain.secrets import GivenSecret
 
 CUT = "..."
 """How a sentence ends that was too long."""
 
 
 def of_job(job: Job) -> frozenset[str]:
-    """All that Ray is told of a job, and where its code came from."""
+    """All that Ray is told of a job by its spec, and where its code came from."""
     code = job.spec.code
     requirements = job.prepared.requirements if job.prepared is not None else ()
     urls = {"urls": [code.working_dir, *code.files, code.requirements], "pip": list(requirements)}
     return of_runtime_env(job.spec.runtime_env) | of_settings(urls)
+
+
+def of_given(secrets: Iterable[GivenSecret]) -> frozenset[str]:
+    """The values of the workspace's secrets that a job was given, whatever has become of the secrets since."""
+    return declared_values(secret.value for secret in secrets)
 
 
 def of_instance(instance: Instance) -> frozenset[str]:

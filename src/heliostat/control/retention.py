@@ -120,7 +120,9 @@ class Retention:
             tx.events.remove_of_job(job)
             tx.jobs.remove(job)
 
-        return await self._remove(lambda limit, tx: tx.jobs.ended_before(before, limit=limit), keys, forget)
+        gone = await self._remove(lambda limit, tx: tx.jobs.ended_before(before, limit=limit), keys, forget)
+        await self._store.write(lambda tx: tx.secrets.forget_unused())
+        return gone
 
     async def _logs(self, before: datetime) -> int:
         async def keys(file: LogFile) -> list[str]:

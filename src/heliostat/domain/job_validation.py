@@ -14,6 +14,7 @@ from typing import Any
 
 from .errors import InvalidSpec, MissingField
 from .jobs import PACKAGE, Code, JobSpec, Retries
+from .secrets import job_secret_errors
 
 MAX_ENTRYPOINT_BYTES = 64 << 10
 MAX_RUNTIME_ENV_BYTES = 1 << 20
@@ -64,6 +65,7 @@ def job_errors(spec: JobSpec) -> Iterator[InvalidSpec]:
     if not timedelta(0) <= spec.ttl <= MAX_TTL:
         yield InvalidSpec("ttl", "must be between 0 and 30 days")
     yield from _retries(spec.retries)
+    yield from job_secret_errors(spec.secrets)
 
 
 def _texts(spec: JobSpec) -> Iterator[InvalidSpec]:

@@ -14,6 +14,7 @@ from .errors import NOT_COLLECTED
 from .ids import ClusterId, InstanceId, JobId, PrincipalId, WorkspaceId
 from .job_states import JobClusterState, JobGoal, JobStatus
 from .ray_jobs import Cause, RayStatus, WorkSummary
+from .secrets import JobSecret
 from .spec import ClusterSpec
 
 PACKAGE = "package://"
@@ -97,6 +98,8 @@ class JobSpec:
     """How long the temporary cluster stays after the end."""
     extras: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Fields that only one dialect knows, kept and given back, as in :class:`ClusterSpec`."""
+    secrets: tuple[JobSecret, ...] = ()
+    """Those of the workspace whose values it gets; they win over variables of the same name in ``runtime_env``."""
 
     @property
     def temporary(self) -> bool:

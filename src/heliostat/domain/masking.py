@@ -18,6 +18,8 @@ CHARACTERS = 8
 """Shorter values (``1``, ``true``, ``info``) are words of any log and hide nothing."""
 NAMED_CHARACTERS = 6
 """The same under a name that sounds like a secret."""
+DECLARED_CHARACTERS = 4
+"""The same of values that were declared to be secret."""
 TOKEN_CHARACTERS = 16
 """User names in URLs that are shorter are names."""
 LINE_CHARACTERS = 16
@@ -39,6 +41,19 @@ _FENCE = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]+-----")
 def secret_values(env: Mapping[str, str]) -> frozenset[str]:
     """What to look for, of variables by name: every form of every value that may be secret."""
     return frozenset(form for name, value in env.items() for form in _of_value(name, value))
+
+
+def declared_values(values: Iterable[str]) -> frozenset[str]:
+    """What to look for, of values that somebody has declared to be secret, whatever they look like.
+
+    They may travel in JSON, and that be printed as JSON or ``repr`` once more.
+    """
+    found: set[str] = set()
+    for value in values:
+        for text in (value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]):
+            found.update(form for form in _forms(text) if len(form) >= DECLARED_CHARACTERS)
+        found.update(_of_value("SECRET", value))
+    return frozenset(found)
 
 
 def of_runtime_env(runtime_env: Mapping[str, Any]) -> frozenset[str]:  # JSON

@@ -24,6 +24,7 @@ from .news import News
 from .operations import OperationService, OperationView, Track
 from .packages import PackageService
 from .queues import Holder, QueueService, QueueView
+from .secrets import SecretService
 from .usage import Hours, UsageLine, UsageReport, UsageService
 from .why import Explanation
 
@@ -66,6 +67,7 @@ __all__ = [
     "Refusal",
     "ReleaseView",
     "Route",
+    "SecretService",
     "Services",
     "Setup",
     "Track",

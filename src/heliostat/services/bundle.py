@@ -25,6 +25,7 @@ from .operations import OperationService
 from .packages import PackageService
 from .queues import QueueService
 from .seams import Capabilities, Clock, CodeSources, Wake, WakeJob, WakeQueues
+from .secrets import SecretService
 from .usage import UsageService
 
 
@@ -52,6 +53,7 @@ class Services:
     jobs: JobService
     logs: LogService
     packages: PackageService
+    secrets: SecretService
     directory: DirectoryService
     queues: QueueService
     usage: UsageService
@@ -84,6 +86,7 @@ class Services:
             jobs=JobService(store, installation, capabilities, tools.sources, clock, tools.wake),
             logs=LogService(store, tools.storage, tools.news, clock),
             packages=PackageService(store, tools.storage, clock, tools.scratch, tools.max_package_bytes),
+            secrets=SecretService(store, clock),
             directory=directory,
             queues=QueueService(store, clock, wake_queues),
             usage=UsageService(store, clock),

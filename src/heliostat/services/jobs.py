@@ -16,6 +16,7 @@ from heliostat.domain.job_states import JobClusterState, JobGoal, JobStatus
 from heliostat.domain.job_validation import check_job
 from heliostat.domain.jobs import PACKAGE, Code, EntrypointResources, Job, JobSpec, Prepared, Retries, Usage
 from heliostat.domain.records import Cluster, Event, Instance, Role
+from heliostat.domain.secrets import JobSecret, environment, missing
 from heliostat.domain.spec import MASK, ClusterSpec, masked
 from heliostat.domain.states import State, Wanted
 from heliostat.domain.validation import check
@@ -52,6 +53,8 @@ class JobWish:
     shutdown_after_finish: bool = True
     ttl: timedelta = timedelta(0)
     extras: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[JobSecret, ...] = ()
+    """Those of the workspace whose values it gets; all must be there."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,7 @@ class JobService:
                 raise mistake
             spec, cluster_state = self._spec(tx, workspace, id, wish, accept_starting)
             check_job(spec)
+            _check_secrets(tx, workspace, spec.secrets)
             self._claim_package(tx, workspace, spec.code, now)
             if problem is not None:
                 raise NotReady(problem)
@@ -231,6 +235,7 @@ class JobService:
                     f"job {job} has ended, but its cluster or its logs are still being seen to; try again soon"
                 )
             tx.jobs.remove(job)
+            tx.secrets.forget_unused()
             tx.log_files.expire(job)
             if record.spec.temporary:
                 for run in {row.owner for row in tx.log_files.of_runs(record.cluster)}:
@@ -294,6 +299,7 @@ class JobService:
             cluster=wish.cluster, runtime_env=wish.runtime_env, code=wish.code, metadata=wish.metadata, tags=wish.tags,
             resources=wish.resources, deadline=wish.deadline, retries=wish.retries,
             shutdown_after_finish=wish.shutdown_after_finish, ttl=wish.ttl, extras=wish.extras,
+            secrets=wish.secrets,
         )  # fmt: skip
         return spec, cluster_state
 
@@ -432,6 +438,17 @@ def _with_code(wish: JobWish) -> JobWish:
         return wish
     rest = {key: value for key, value in wish.runtime_env.items() if key != "working_dir"}
     return replace(wish, runtime_env=rest, code=replace(wish.code, working_dir=written))
+
+
+def _check_secrets(tx: Transaction, workspace: WorkspaceId, wanted: Sequence[JobSecret]) -> None:
+    """Raises InvalidSpec for one that is not there, and when they are more than a job can be given."""
+    if not wanted:
+        return
+    known = tx.secrets.values(workspace, [secret.name for secret in wanted])
+    for index, secret in enumerate(wanted):
+        if secret.name not in known:
+            raise missing(index, secret.name)
+    environment(wanted, [known[secret.name] for secret in wanted])
 
 
 def _keeps_cluster(job: Job) -> bool:

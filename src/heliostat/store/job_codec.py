@@ -2,7 +2,8 @@
 
 The definition of the cluster is kept as clusters keep theirs (:mod:`codec`). Whatever else may hold a user's secret is in
 one sealed part: the runtime environment, the URLs of the code, the fields that only one dialect knows; and the lines for
-pip that were read from one of those URLs. Metadata and tags are shown to every reader of a job and are not sealed.
+pip that were read from one of those URLs. Metadata, tags and the names of secrets are shown to every reader of a job and
+are not sealed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ..domain.ids import InstanceId, JobId
 from ..domain.job_states import JobClusterState
 from ..domain.jobs import Attempt, Code, EntrypointResources, Job, JobSpec, Prepared, Retries, Usage
 from ..domain.ray_jobs import Cause, NameCount, RayStatus, WorkSummary
+from ..domain.secrets import JobSecret
 from .codec import decode_spec, dump, encode_spec
 from .sealing import Sealer
 
@@ -51,6 +53,7 @@ def encode_job_spec(spec: JobSpec, sealer: Sealer, owner: JobId) -> str:
             "retries": asdict(spec.retries),
             "shutdown_after_finish": spec.shutdown_after_finish,
             "ttl": _seconds(spec.ttl),
+            "secrets": [asdict(secret) for secret in spec.secrets],
             "sealed": sealer.seal(dump(private), _purpose(owner)),
         }
     )
@@ -77,6 +80,7 @@ def decode_job_spec(text: str, sealer: Sealer, owner: JobId) -> JobSpec:
         shutdown_after_finish=document["shutdown_after_finish"],
         ttl=timedelta(seconds=document["ttl"]),
         extras=private["extras"],
+        secrets=tuple(_read_secret(row) for row in document.get("secrets", ())),  # absent before 0006
     )
 
 
@@ -135,6 +139,10 @@ def _read_attempt(row: Json) -> Attempt:
     return Attempt(
         **{**row, **times, "instance": InstanceId(row["instance"]), "status": RayStatus(row["status"]), "cause": cause}
     )
+
+
+def _read_secret(document: Json) -> JobSecret:
+    return JobSecret(**{**document, "variables": tuple(document["variables"])})
 
 
 def _read_summary(document: Json) -> WorkSummary:

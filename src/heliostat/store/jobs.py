@@ -123,7 +123,8 @@ class Jobs:
         return [JobId(id) for id in self._connection.execute(query).scalars()]
 
     def remove(self, id: JobId) -> None:
-        """For good. Its events and log files are removed by whoever calls this."""
+        """For good, and with it the note of what secrets it was given. Its events and log files are removed by whoever
+        calls this, and so are replaced values of secrets (``Secrets.forget_unused``)."""
         self._connection.execute(delete(jobs).where(_J.id == id))
 
     def _many(self, rows: Iterable[AnyRow]) -> list[Job]:

@@ -399,6 +399,43 @@ Index("ix_documents_open", documents.c.kind, sqlite_where=_IS_OPEN, postgresql_w
 Index("ix_documents_job", documents.c.job, sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN)
 Index("ix_documents_expires_at", documents.c.expires_at, sqlite_where=_EXPIRES, postgresql_where=_EXPIRES)
 
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("id", Words, primary_key=True, comment="Of this value: a new one with every other value"),
+    Column("workspace", Words, ForeignKey("workspaces.id"), nullable=False),
+    Column("group", Words, nullable=False),
+    Column("key", Words, nullable=False),
+    Column("version", Words, nullable=False),
+    Column("modified_at", Instant, nullable=False),
+    Column("modifier", Words, nullable=False),
+    Column("modifier_name", Words, nullable=False),
+    Column("replaced_at", Instant, comment="Kept for the logs of jobs that were given it"),
+    Column("value", Words, nullable=False, comment="Sealed"),
+)
+_CURRENT = column("replaced_at").is_(None)
+Index(
+    "uq_secrets_name",
+    secrets.c.workspace,
+    secrets.c.group,
+    secrets.c.key,
+    secrets.c.version,
+    unique=True,
+    sqlite_where=_CURRENT,
+    postgresql_where=_CURRENT,
+)
+_REPLACED = column("replaced_at").is_not(None)
+Index("ix_secrets_replaced", secrets.c.id, sqlite_where=_REPLACED, postgresql_where=_REPLACED)
+
+secret_uses = Table(
+    "secret_uses",
+    metadata,
+    Column("job", Words, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("position", Integer, primary_key=True, comment="Among the secrets of the job"),
+    Column("secret", Words, ForeignKey("secrets.id"), nullable=False, index=True),
+)
+
 nonces = Table(
     "nonces",
     metadata,

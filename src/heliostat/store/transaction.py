@@ -20,6 +20,7 @@ from .operations import Operations
 from .packages import Packages
 from .principals import Principals
 from .queues import Queues
+from .secrets import Secrets
 from .shared import Shared
 from .workspaces import Workspaces
 
@@ -36,6 +37,7 @@ class Transaction:
         self.jobs = Jobs(connection, shared)
         self.log_files = LogFiles(connection)
         self.packages = Packages(connection)
+        self.secrets = Secrets(connection, shared)
         self.events = Events(connection)
         self.workspaces = Workspaces(connection)
         self.queues = Queues(connection)

@@ -12,6 +12,7 @@ from heliostat.domain.ray_jobs import Cause, RayStatus
 from ..job_progress import JobStep
 from .answers import FindingAnswer, UnnamedSpecAnswer
 from .base import Answer
+from .secret_answers import JobSecretAnswer
 
 
 class JobClusterAnswer(Answer):
@@ -111,6 +112,7 @@ class JobListed(Answer):
     runtime_env: dict[str, JsonValue] = Field(
         description="In lists and for viewers with `******` in place of each value; names of variables stay."
     )
+    secrets: list[JobSecretAnswer] = Field(description="By name; values are shown to nobody.")
     metadata: dict[str, str]
     tags: dict[str, str]
     resources: JobResourcesAnswer

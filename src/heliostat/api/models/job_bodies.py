@@ -19,6 +19,7 @@ from heliostat.domain.job_validation import (
 
 from .base import Body, Memory, Text
 from .bodies import Unnamed
+from .secret_bodies import WantedSecrets
 
 Count = Annotated[int, Field(ge=0, le=MAX_RETRIES)]
 Amount = Annotated[float, Field(ge=0, lt=2**53)]
@@ -106,6 +107,9 @@ class NewJob(Body):
     )
     requirements: Annotated[Text, Field(min_length=1)] | None = Field(
         default=None, description="URL of a requirements file whose lines pip installs."
+    )
+    secrets: WantedSecrets = Field(
+        default_factory=list, description="Those of the workspace whose values it gets. They must be there."
     )
     metadata: dict[Text, Text] = Field(default_factory=dict, description="Ray's job metadata.")
     tags: dict[Text, Text] = Field(default_factory=dict, max_length=MAX_TAGS, examples=[{"team": "search"}])
