@@ -24,6 +24,8 @@ from .errors import INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED, FlyteEr
 
 MESSAGE_LIMIT = 64 << 20
 """Bytes of a request: inputs and pod specs travel in it (Flyte contract, sections 5.5 and 8)."""
+LARGE = 1 << 20
+"""Bytes of a request that is parsed beside the event loop."""
 log = structlog.get_logger()
 # grpc ships no types, nor are the classes of messages known here, so both are Any.
 
@@ -134,7 +136,10 @@ class RpcHandler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc is untyp
         if len(data) > MESSAGE_LIMIT:
             raise FlyteError(RESOURCE_EXHAUSTED, f"the message has more than {MESSAGE_LIMIT} bytes")
         try:
-            message = method.request.FromString(data)
+            if len(data) > LARGE:
+                message = await asyncio.to_thread(method.request.FromString, data)
+            else:
+                message = method.request.FromString(data)
         except DecodeError as error:
             raise FlyteError(INVALID_ARGUMENT, f"the message is no {method.request.DESCRIPTOR.full_name}") from error
         call = RpcCall(request, caller, len(data), context)

@@ -71,6 +71,18 @@ def error_of(data: bytes) -> TaskError:
     return TaskError(error.code, error.message, error.kind == errors_pb2.ContainerError.RECOVERABLE, origin)
 
 
+def outputs_of(data: bytes) -> bytes | None:
+    """The LiteralMap in an ``outputs.pb`` that is brought home; None when there is none in it."""
+    from flyteidl.core import literals_pb2
+    from google.protobuf.message import DecodeError
+
+    try:
+        found = literals_pb2.LiteralMap.FromString(data)
+    except DecodeError:
+        return None
+    return data if found.literals else None
+
+
 def needs_reading(job: Job) -> bool:
     """Whether it matters what the task wrote."""
     return job.status in (JobStatus.SUCCEEDED, JobStatus.FAILED)
@@ -92,7 +104,9 @@ def outcome(job: Job, *, void: bool, found: Found, log_tail: str = "") -> Outcom
     if found.unreadable:
         return Outcome(Phase.SUCCEEDED, f"succeeded by its exit code; nobody looked at its outputs: {found.unreadable}")
     if not void and not found.has_outputs:
-        return _retryable(OUTPUTS_NOT_FOUND, "it ended without an error, but wrote no outputs.pb", "SYSTEM")
+        return _retryable(
+            OUTPUTS_NOT_FOUND, "it ended without an error, but wrote no outputs.pb that can be read", "SYSTEM"
+        )
     return Outcome(Phase.SUCCEEDED, "succeeded", outputs=(found.outputs or None) if not void else None)
 
 
