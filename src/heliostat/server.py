@@ -24,17 +24,19 @@ import uvloop
 
 import heliostat.api
 from heliostat import logs
-from heliostat.addresses import Address
+from heliostat.addresses import Address, is_loopback
 from heliostat.config import ConfigFile, Settings
+from heliostat.config_tables import FlyteConnectorFile, place
 from heliostat.control.clock import SystemClock
 from heliostat.control.job_reconciler import JobSettings
 from heliostat.control.retention import RetentionSettings
 from heliostat.control.work import Work, WorkSettings
 from heliostat.dialects import emr
 from heliostat.dialects.flyte.app import Flyte
-from heliostat.dialects.flyte.settings import FlyteSettings
+from heliostat.dialects.flyte.settings import IMAGES, ConnectorSettings, FlyteSettings
 from heliostat.dialects.vertex.app import Vertex
 from heliostat.dialects.vertex.settings import VertexSettings
+from heliostat.domain.errors import NotReady
 from heliostat.domain.installation import Installation
 from heliostat.engines.base import Engine
 from heliostat.engines.local import LocalEngine, LocalSettings
@@ -183,8 +185,39 @@ def vertex_settings(settings: Settings, file: ConfigFile) -> VertexSettings:
 
 
 def flyte_settings(settings: Settings, file: ConfigFile) -> FlyteSettings:
-    """The Flyte doors'."""
-    return FlyteSettings(data_url=f"file://{settings.home.absolute()}/flyte")
+    """The Flyte door's. Raises NotReady naming the key that makes no sense with the others."""
+    given, catalogue = file.flyte, file.catalogue()
+    release, images = file.flyte_releases(catalogue)
+    names = {row.name for row in catalogue.releases}
+    built_in = {image: name for image, name in IMAGES.items() if image not in images and name in names}
+    chosen = FlyteSettings(
+        data_url=(given.data_url or f"file://{settings.home.absolute()}/flyte").rstrip("/"),
+        images=images | built_in,
+        workspace=given.workspace,
+        workspaces=given.workspaces,
+        ttl=timedelta(seconds=given.ttl_seconds),
+        reuse_idle=None if given.reuse_idle_seconds is None else timedelta(seconds=given.reuse_idle_seconds),
+        cpu=given.cpu,
+        memory=given.memory,
+        env=given.env,
+        staging=given.staging,
+        connector=_propellers_door(given.connector),
+    )
+    return chosen if release is None else replace(chosen, release=release)
+
+
+def _propellers_door(given: FlyteConnectorFile) -> ConnectorSettings | None:
+    if given.listen is None:
+        return None
+    host, port = place(given.listen)
+    if not is_loopback(host) and given.client_ca is None and not given.networks:
+        raise NotReady(
+            f"configuration: flyte.connector.listen: {host} can be reached from other machines, and propellers show no "
+            "credential: say who may come in by client_ca or networks below [flyte.connector], or listen on 127.0.0.1"
+        )
+    if given.client_ca is not None and not given.client_ca.is_file():
+        raise NotReady(f"configuration: flyte.connector.client_ca: there is no file {given.client_ca}")
+    return ConnectorSettings(host, port, given.principal, given.client_ca, given.networks)
 
 
 def emr_settings(file: ConfigFile) -> emr.EmrSettings:

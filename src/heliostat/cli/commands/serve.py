@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         heliostat serve --warm 1
         heliostat serve --host 0.0.0.0 --own-tls
         heliostat serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem --public-url https://ray.example.com
+        heliostat serve --flyte-listen 8602 --flyte-requirements requirements.txt
         heliostat serve --database-url postgresql+psycopg://heliostat@db/heliostat
     """,
 )
@@ -81,6 +82,17 @@ if TYPE_CHECKING:
     metavar="NUMBER",
     help="Clusters of the default release that are kept ready, so that a start takes under a second; about 1 GB each "
     "[HELIOSTAT_WARM] (0).",
+)
+@click.option(
+    "--flyte-listen",
+    metavar="[ADDRESS:]PORT",
+    help="A door for Flyte's propellers, which send no credential; on this machine without an address, a free port by 0 "
+    "[HELIOSTAT_FLYTE_LISTEN] (none).",
+)
+@click.option(
+    "--flyte-requirements",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Requirements file: what Flyte's tasks need beside flytekit [HELIOSTAT_FLYTE_REQUIREMENTS].",
 )
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[HELIOSTAT_LOG_LEVEL] (info)."

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+IMAGES = {"*flytekit:py3.11-*": "flyte-1.3.1", "*flytekit:py3.12-*": "flyte-1.3.0"}
+"""The images that flytekit names when a task names none, by their Python. Which flytekit the tag says does not count."""
+
 
 @dataclass(frozen=True)
 class ConnectorSettings:
