@@ -50,6 +50,10 @@ def queue_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> 
     return _asked(ctx, incomplete, lambda client: [row.name for row in client.queues.list()])
 
 
+def secret_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return _asked(ctx, incomplete, lambda client: [row.name for row in client.secrets.list()])
+
+
 def _asked(ctx: click.Context, incomplete: str, names: Callable[[Client], list[str]]) -> list[str]:
     from heliostat.client.errors import HeliostatError
 

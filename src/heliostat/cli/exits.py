@@ -31,7 +31,7 @@ _MEANINGS = {
     ExitCode.OK: "it worked",
     ExitCode.FAILED: "the operation failed, or the cluster that was waited for is in Error",
     ExitCode.USAGE: "the command line or the spec is wrong",
-    ExitCode.NOT_FOUND: "no such cluster, job, log, release, workspace, queue or key",
+    ExitCode.NOT_FOUND: "no such cluster, job, log, release, workspace, queue, secret or key",
     ExitCode.CONFLICT: "the name is taken, or the state of the cluster or job does not allow it now",
     ExitCode.NOT_PERMITTED: "not logged in, or the role does not allow it",
     ExitCode.UNREACHABLE: "no server answers at the endpoint",

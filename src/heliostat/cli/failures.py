@@ -58,7 +58,7 @@ EXIT_CODES: tuple[tuple[type[errors.HeliostatError], ExitCode, str], ...] = (
 """Exit code and remedy by class of error; the first that fits is taken. An empty remedy: the message has it."""
 
 
-LISTED = frozenset({"cluster", "job", "release", "workspace", "queue", "key"})
+LISTED = frozenset({"cluster", "job", "release", "workspace", "queue", "key", "secret"})
 """Kinds of things that have a ``list`` command."""
 
 

@@ -49,6 +49,27 @@ class Amount(click.ParamType[tuple[str, float]]):
             self.fail(f"{text!r} in {value!r} is not a number", param, ctx)
 
 
+class SecretVariable(click.ParamType[tuple[str, str]]):
+    """``NAME=GROUP/KEY[@VERSION]``."""
+
+    name = "NAME=GROUP/KEY[@VERSION]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        from heliostat.client import secret_names
+        from heliostat.client.errors import InvalidRequest
+
+        if isinstance(value, tuple):
+            return value
+        variable, equals, name = str(value).partition("=")
+        try:
+            secret_names.parse(name)
+        except InvalidRequest:
+            equals = ""
+        if not variable or not equals:
+            self.fail("it is not of the form NAME=GROUP/KEY or NAME=GROUP/KEY@VERSION", param, ctx)
+        return variable, name
+
+
 def job_options(function: Callable[..., Any]) -> Callable[..., Any]:  # click's own types
     """What a job is made of, for ``job submit`` and ``run``."""
     function = own_cluster_options(function)
@@ -57,6 +78,8 @@ def job_options(function: Callable[..., Any]) -> Callable[..., Any]:  # click's 
         click.option("--working-dir", metavar="DIR|ZIP|URL", help="Files for the job; the entry point starts among them."),
         click.option("--requirements", metavar="FILE", help="Packages for pip to install, one a line."),
         click.option("--env", type=definitions.Pair(), multiple=True, help="Environment variable of the job; repeatable."),
+        click.option("--secret", "secrets", type=SecretVariable(), multiple=True,
+                     help="Environment variable that gets the value of a secret of the workspace; repeatable."),
         click.option("--pip", metavar="PACKAGE", multiple=True, help="Package for pip to install; repeatable."),
         click.option("--runtime-env", metavar="FILE|JSON", help="Ray runtime environment: a YAML or JSON file, or JSON."),
         click.option("--metadata", type=definitions.Pair(), multiple=True, help="Metadata for Ray; repeatable."),
@@ -94,6 +117,7 @@ def request(options: Mapping[str, Any]) -> dict[str, Any]:
         "working_dir": options["working_dir"],
         "requirements": options["requirements"],
         "env": dict(options["env"]),
+        "secrets": secrets(options["secrets"]),
         "pip": list(options["pip"]),
         "runtime_env": runtime_env(options["runtime_env"]),
         "metadata": dict(options["metadata"]),
@@ -190,6 +214,14 @@ def _never_uploaded(folder: Path) -> tuple[Path, ...]:
     import tempfile
 
     return Path.home().resolve(), Path(folder.anchor), Path(tempfile.gettempdir()).resolve()
+
+
+def secrets(given: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Variables and the names of the secrets whose values they get."""
+    found = dict(given)
+    if len(found) < len(given):
+        raise click.UsageError("--secret names a variable twice; each gets the value of one secret")
+    return found
 
 
 def _seconds(length: timedelta | None) -> float | None:

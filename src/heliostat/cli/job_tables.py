@@ -82,6 +82,7 @@ def _wishes(raw: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "requirements", str(raw.get("requirements") or "")
     environment = without_values(raw.get("runtime_env") or {})
     yield "runtime env", "\n".join(f"{key}: {_brief(value)}" for key, value in environment.items())
+    yield "secrets", "\n".join(_secret(row) for row in raw.get("secrets") or ())
     yield "metadata", _pairs(raw.get("metadata"))
     yield "tags", _pairs(raw.get("tags"))
     given = {key: value for key, value in (raw.get("resources") or {}).items() if value}
@@ -96,6 +97,12 @@ def _wishes(raw: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         yield "afterwards", "its cluster is kept"
     elif raw.get("ttl_seconds"):
         yield "afterwards", f"its cluster is kept for {seconds(raw['ttl_seconds'])}"
+
+
+def _secret(row: Mapping[str, Any]) -> str:
+    name = f"{row['group']}/{row['key']}" + (f"@{row['version']}" if row.get("version") else "")
+    places = [*row.get("variables", ()), *([f"file {row['file']}"] if row.get("file") else ())]
+    return f"{', '.join(places)}: {name}"
 
 
 def _pairs(values: Mapping[str, Any] | None) -> str:

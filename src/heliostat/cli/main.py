@@ -34,6 +34,10 @@ COMMANDS = {
         ),
         "queue": Late("heliostat.cli.commands.queue", "See and change the shares of capacity in a workspace."),
         "usage": Late("heliostat.cli.commands.usage", "Sum up the hours of cores, memory and GPUs that were used."),
+        "secret": Late(
+            "heliostat.cli.commands.secret",
+            "Set, list and delete secrets of the workspace, which jobs get as environment variables.",
+        ),
         "key": Late("heliostat.cli.commands.key", "Create, list and revoke API tokens, access keys and key files."),
     },
     "Tools": {

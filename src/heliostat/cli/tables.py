@@ -194,6 +194,14 @@ def workspaces(rows: Iterable[models.Workspace], now: datetime, current: str | N
     )
 
 
+def secrets(rows: Iterable[models.SecretInfo], now: datetime) -> Table:
+    return Table(
+        ("GROUP", "KEY", "VERSION", "SET", "BY"),
+        tuple((row.group, row.key, row.version, f"{age(row.modified_at, now)} ago", row.modifier) for row in rows),
+        empty="no secrets; make one with: heliostat secret set GROUP/KEY",
+    )
+
+
 def keys(rows: Iterable[models.Key], now: datetime) -> Table:
     return Table(
         ("ID", "KIND", "STATE", "AGE", "EXPIRES", "PRINCIPAL", "DESCRIPTION"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
+from . import secret_names
 from .errors import InvalidRequest
 from .specs import CreateFields, Document, creation
 
@@ -34,6 +35,9 @@ class SubmitFields(TypedDict, total=False):
     """Environment variables; short for ``runtime_env["env_vars"]``."""
     pip: Sequence[str] | None
     """Packages; short for ``runtime_env["pip"]``."""
+    secrets: Mapping[str, str] | Sequence[Document] | None
+    """Secrets of the workspace: ``{"DB_PASSWORD": "db/password"}``, variable by variable, a version behind ``@``; or
+    documents such as ``{"group": "db", "key": "password", "variables": ["DB_PASSWORD"]}``."""
     metadata: Mapping[str, str] | None
     tags: Mapping[str, str] | None
     resources: Document | None
@@ -79,6 +83,8 @@ def submission(entrypoint: str, given: SubmitFields) -> tuple[dict[str, Any], st
     _add_packages(runtime_env, lines)
     if given.get("env"):
         runtime_env["env_vars"] = {**(runtime_env.get("env_vars") or {}), **(given.get("env") or {})}
+    if given.get("secrets"):
+        body["secrets"] = secret_names.wanted(given.get("secrets") or {})
     spec = given.get("cluster_spec")
     if spec is not None:
         shaped: CreateFields = {**spec}  # type: ignore[typeddict-item]  # creation() looks at every field

@@ -64,7 +64,7 @@ class SecretService:
         def work(tx: Transaction) -> None:
             authorise(tx, caller, workspace, Role.EDITOR, "delete secrets")
             if not tx.secrets.remove(workspace, name, self._clock.now()):
-                raise NotFound("secret", str(name), "see heliostat secret list")
+                raise NotFound("secret", str(name))
 
         await self._store.write(work)
         log.info("secret deleted", workspace=workspace, secret=str(name), principal=caller.principal.name)

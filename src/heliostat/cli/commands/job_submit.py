@@ -20,6 +20,7 @@ from ..framework import Program
         heliostat job submit --cluster training --working-dir . -- python main.py --epochs 3
         heliostat job submit --workers 2 --cpu 1 --memory 2Gi --working-dir . --follow -- python main.py
         heliostat job submit --working-dir . --requirements requirements.txt --env MODE=test -- python main.py
+        heliostat job submit --secret DB_PASSWORD=db/password --working-dir . -- python main.py
         heliostat job submit --working-dir https://example.com/code.zip --deadline 2h -- python main.py
         heliostat job submit --retries 3 --retry-on infrastructure -- 'python a.py && python b.py'
         heliostat job submit --wait -o json -- python -c 'import ray; ray.init()'

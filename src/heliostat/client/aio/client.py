@@ -21,6 +21,7 @@ from .jobs import AsyncJobs
 from .keys import AsyncKeys
 from .packages import AsyncPackages
 from .queues import AsyncQueues
+from .secrets import AsyncSecrets
 from .transport import AsyncTransport
 
 T = TypeVar("T")
@@ -58,6 +59,7 @@ class AsyncClient:
         self.releases = AsyncReleases(self)
         self.workspaces = AsyncWorkspaces(self)
         self.queues = AsyncQueues(self)
+        self.secrets = AsyncSecrets(self)
         self.network_services = AsyncNetworkServices(self)
         self.keys = AsyncKeys(self)
 

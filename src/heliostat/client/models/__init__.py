@@ -29,6 +29,7 @@ from .directory import (
     NetworkService,
     NewKey,
     Release,
+    SecretInfo,
     ServerVersion,
     VertexSetup,
     Workspace,
@@ -39,6 +40,7 @@ from .jobs import (
     JobInfo,
     JobLinks,
     JobProgress,
+    JobSecret,
     LogFile,
     NameCount,
     Usage,
@@ -56,7 +58,7 @@ from .queues import (
 __all__ = [
     "Activity", "Amount", "Attempt", "ClusterInfo", "Demand", "Endpoints", "Event", "Explanation",
     "FieldChange", "Finding", "GoogleKey", "GroupCount", "Holder", "Hours", "Instance", "JobCluster", "JobInfo",
-    "JobLinks", "JobProgress", "Key", "LogFile", "Me", "NameCount", "NetworkService", "NewKey", "Node", "Plan",
-    "Progress", "Queue", "Refusal", "Release", "ServerVersion", "Step", "Usage", "UsageReport", "UsageRow",
-    "VertexSetup", "Want", "WorkSummary", "Workspace",
+    "JobLinks", "JobProgress", "JobSecret", "Key", "LogFile", "Me", "NameCount", "NetworkService", "NewKey", "Node", "Plan",
+    "Progress", "Queue", "Refusal", "Release", "SecretInfo", "ServerVersion", "Step", "Usage", "UsageReport",
+    "UsageRow", "VertexSetup", "Want", "WorkSummary", "Workspace",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What there is to choose from, and who one is: releases, workspaces, networks, keys."""
+"""What there is to choose from, and who one is: releases, workspaces, networks, keys, names of secrets."""
 
 from __future__ import annotations
 
@@ -67,6 +67,24 @@ class NewKey:
     key: Key
     secret: str = field(repr=False)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class SecretInfo:
+    """A secret of a workspace, without its value."""
+
+    group: str
+    key: str
+    modified_at: datetime
+    modifier: str
+    """Who has set its value."""
+    version: str = ""
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """As it is written on the command line and for jobs."""
+        return f"{self.group}/{self.key}" + (f"@{self.version}" if self.version else "")
 
 
 @dataclass(frozen=True)

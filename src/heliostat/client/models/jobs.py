@@ -93,6 +93,17 @@ class JobLinks:
 
 
 @dataclass(frozen=True)
+class JobSecret:
+    """Which secret of the workspace a job gets, and where."""
+
+    group: str
+    key: str
+    version: str = ""
+    variables: tuple[str, ...] = ()
+    file: str = ""
+
+
+@dataclass(frozen=True)
 class JobInfo:
     """A job as it was when the server was asked."""
 
@@ -121,6 +132,8 @@ class JobInfo:
     tags: Mapping[str, str] = field(default_factory=dict)
     runtime_env: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """In lists, and for viewers, with ``******`` in place of each value."""
+    secrets: tuple[JobSecret, ...] = ()
+    """Those of the workspace whose values it gets."""
     deadline_seconds: float | None = None
     ttl_seconds: float = 0.0
     shutdown_after_finish: bool = True

@@ -24,6 +24,7 @@ from .jobs import Jobs
 from .keys import Keys
 from .packages import Packages
 from .queues import Queues
+from .secrets import Secrets
 from .transport import Transport
 
 T = TypeVar("T")
@@ -61,6 +62,7 @@ class Client:
         self.releases = Releases(self)
         self.workspaces = Workspaces(self)
         self.queues = Queues(self)
+        self.secrets = Secrets(self)
         self.network_services = NetworkServices(self)
         self.keys = Keys(self)
 
