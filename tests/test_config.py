@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from heliostat.config import ConfigFile, Settings
-from heliostat.dialects.flyte.settings import IMAGES, ConnectorSettings, FlyteSettings
+from heliostat.dialects.flyte.settings import ConnectorSettings, FlyteSettings
 from heliostat.domain.errors import NotReady
 from heliostat.domain.installation import Installation
 from heliostat.domain.releases import FLYTE
@@ -217,7 +217,7 @@ class TestFlyte:
 
     def test_nothing_needs_to_be_set(self, tmp_path: Path) -> None:
         plain = self.settings(tmp_path)
-        assert plain == FlyteSettings(data_url=f"file://{tmp_path}/flyte", images=IMAGES)
+        assert plain == FlyteSettings(data_url=f"file://{tmp_path}/flyte")
         assert plain.release == "flyte-1.3.1" and plain.connector is None
 
     def test_everything_of_the_table_arrives(self, tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ class TestFlyte:
         seen = self.settings(tmp_path, text)
         assert seen == FlyteSettings(
             data_url="s3://bucket/flyte",
-            images={"own:*": "ray-1.3.1", "*flytekit:py3.12-*": "flyte-1.3.1", "*flytekit:py3.11-*": "flyte-1.3.1"},
+            images={"own:*": "ray-1.3.1", "*flytekit:py3.12-*": "flyte-1.3.1"},
             release="flyte-1.3.0",
             workspace="team",
             workspaces={"a/*": "b", "c/d": "e"},
@@ -254,7 +254,7 @@ class TestFlyte:
             staging=True,
             connector=ConnectorSettings("127.0.0.1", 0, "propeller", None, ("10.0.0.0/8", "fd00::/8")),
         )
-        assert list(seen.images)[:2] == ["own:*", "*flytekit:py3.12-*"], "they go before the built-in ones"
+        assert list(seen.images) == ["own:*", "*flytekit:py3.12-*"], "the first that fits counts"
         assert "hidden" not in repr(seen) and "hidden" not in repr(load(tmp_path, text))
 
     @pytest.mark.parametrize(
@@ -279,10 +279,11 @@ class TestFlyte:
         assert opened == ConnectorSettings("::", 8602, networks=("10.0.0.0/8",))
         assert self.settings(tmp_path, "", flyte_listen="localhost:0").connector == ConnectorSettings("localhost", 0)
 
-    def test_own_releases_have_the_built_in_images_as_far_as_they_are_there(self, tmp_path: Path) -> None:
-        rows = "".join(f"{ROW.format(name)}flyte = true\n" for name in ("ray-5.0.0", "flyte-1.3.0"))
-        seen = self.settings(tmp_path, rows)
-        assert seen.images == {"*flytekit:py3.12-*": "flyte-1.3.0"} and seen.release == "ray-5.0.0"
+    def test_of_own_releases_the_first_that_has_flytekit_runs_its_tasks(self, tmp_path: Path) -> None:
+        rows = f"{ROW.format('ray-1.0.0')}{ROW.format('flyte-1.0.0').replace('3.11', '3.12')}flyte = true\n"
+        assert self.settings(tmp_path, rows).release == "flyte-1.0.0"
+        assert self.settings(tmp_path, f"{rows}{ROW.format('ray-2.0.0')}flyte = true\n").release == "ray-2.0.0"
+        assert self.settings(tmp_path, ROW.format("ray-1.0.0")).release == FlyteSettings().release
 
 
 class TestWarmClusters:

@@ -33,7 +33,7 @@ from heliostat.control.retention import RetentionSettings
 from heliostat.control.work import Work, WorkSettings
 from heliostat.dialects import emr
 from heliostat.dialects.flyte.app import Flyte
-from heliostat.dialects.flyte.settings import IMAGES, ConnectorSettings, FlyteSettings
+from heliostat.dialects.flyte.settings import ConnectorSettings, FlyteSettings
 from heliostat.dialects.vertex.app import Vertex
 from heliostat.dialects.vertex.settings import VertexSettings
 from heliostat.domain.errors import NotReady
@@ -186,13 +186,11 @@ def vertex_settings(settings: Settings, file: ConfigFile) -> VertexSettings:
 
 def flyte_settings(settings: Settings, file: ConfigFile) -> FlyteSettings:
     """The Flyte door's. Raises NotReady naming the key that makes no sense with the others."""
-    given, catalogue = file.flyte, file.catalogue()
-    release, images = file.flyte_releases(catalogue)
-    names = {row.name for row in catalogue.releases}
-    built_in = {image: name for image, name in IMAGES.items() if image not in images and name in names}
+    given = file.flyte
+    release, images = file.flyte_releases(file.catalogue())
     chosen = FlyteSettings(
         data_url=(given.data_url or f"file://{settings.home.absolute()}/flyte").rstrip("/"),
-        images=images | built_in,
+        images=images,
         workspace=given.workspace,
         workspaces=given.workspaces,
         ttl=timedelta(seconds=given.ttl_seconds),

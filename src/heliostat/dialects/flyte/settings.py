@@ -7,9 +7,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-IMAGES = {"*flytekit:py3.11-*": "flyte-1.3.1", "*flytekit:py3.12-*": "flyte-1.3.0"}
-"""The images that flytekit names when a task names none, by their Python. Which flytekit the tag says does not count."""
-
 
 @dataclass(frozen=True)
 class ConnectorSettings:
@@ -50,5 +47,7 @@ class FlyteSettings:
     """Variables of every task, among them the credentials for its data."""
     staging: bool = False
     """Tasks cannot reach Flyte's bucket: the server brings inputs to ``data_url`` and outputs back."""
+    max_upload_bytes: int = 512 << 20
+    """Of one file that a client uploads: what Ray takes as a working directory at most."""
     connector: ConnectorSettings | None = None
     """None = propellers have no door of their own."""
