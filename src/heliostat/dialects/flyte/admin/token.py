@@ -16,6 +16,10 @@ from heliostat.services import GoogleIdentity
 from heliostat.services.google_identity import Issued
 
 CLIENT_CREDENTIALS = "client_credentials"
+HOW = (
+    "the grant must be client_credentials, as with authType ClientSecret and an access key; to have clients use the token of "
+    "this machine's login: heliostat login --flyte"
+)
 
 
 class FlyteTokenEndpoint(TokenEndpoint):
@@ -24,7 +28,7 @@ class FlyteTokenEndpoint(TokenEndpoint):
 
     async def issued(self, request: TokenRequest) -> tuple[Issued, Mapping[str, object]]:
         if request.needed("grant_type") != CLIENT_CREDENTIALS:
-            raise TokenError("unsupported_grant_type", f"use {CLIENT_CREDENTIALS}")
+            raise TokenError("unsupported_grant_type", HOW)
         key_id, secret = _client(request)
         try:
             return await self._google.of_access_key(key_id, secret), {}

@@ -1,0 +1,108 @@
+"""The page behind the address that clients print for a run, ``/console/projects/<p>/domains/<d>/executions/<name>``.
+
+A browser that comes by that address has no credential, so it gets an empty page first: it asks for a token, and shows with it
+what the same address answers to programs. The token stays in the page's memory.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import unquote
+
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:10vh auto;padding:0 1rem;color:#1c2733}"
+    "h1{font-size:1.3rem}input,button{font:inherit;padding:.4rem .7rem}input{width:20rem;max-width:100%}"
+    "table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.25rem .8rem .25rem 0;"
+    "border-bottom:1px solid #8884}pre{white-space:pre-wrap}#said{color:#a3210f}"
+    "@media(prefers-color-scheme:dark){body{color:#dde3ea;background:#14181d}#said{color:#ff9b8a}a{color:#8ab8ff}}"
+)
+_SCRIPT = """
+document.getElementById("login").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const token = document.getElementById("token").value.trim();
+  const show = async () => {
+    const answer = await fetch(location.pathname, {headers: {Authorization: "Bearer " + token, Accept: "text/html"}});
+    const text = await answer.text();
+    document.getElementById("said").textContent = answer.ok ? "" : text;
+    if (!answer.ok) { return; }
+    document.getElementById("login").hidden = true;
+    const shown = document.getElementById("shown");
+    shown.innerHTML = text;
+    if (shown.querySelector("[data-open]")) { setTimeout(show, 3000); }
+  };
+  await show();
+});
+"""
+
+
+def _hash(text: str) -> str:
+    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
+
+
+POLICY = (
+    f"default-src 'none'; style-src {_hash(_STYLE)}; script-src {_hash(_SCRIPT)}; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+PREFIX = "/console/"
+
+
+class Run(NamedTuple):
+    """What the address names."""
+
+    project: str
+    domain: str
+    name: str
+
+
+class Row(NamedTuple):
+    """A node, as the page shows it."""
+
+    node: str
+    phase: str
+    links: Sequence[tuple[str, str]]
+    """Names and addresses."""
+    message: str
+
+
+def run_of(path: bytes) -> Run | None:
+    """The run that a path (not decoded) is of."""
+    match path.decode("latin-1").rstrip("/").split("/"):
+        case ["", "console", "projects", project, "domains", domain, "executions", name] if project and domain and name:
+            return Run(unquote(project), unquote(domain), unquote(name))
+    return None
+
+
+def page(run: Run) -> str:
+    """For a browser that showed no credential."""
+    name = html.escape("/".join(run))
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{html.escape(run.name)} - Heliostat</title><style>{_STYLE}</style></head><body><h1>{name}</h1>"
+        '<form id="login"><p>Show a token of this server to see this run; <code>heliostat token</code> prints yours.</p>'
+        '<label>Token <input id="token" type="password" autocomplete="off" autofocus required></label> '
+        '<button>Show</button></form><p id="said" role="alert"></p><div id="shown"></div>'
+        f"<noscript><p>This page needs JavaScript.</p></noscript><script>{_SCRIPT}</script></body></html>"
+    )
+
+
+def shown(phase: str, message: str, rows: Sequence[Row], *, open: bool) -> str:
+    """What the page shows of a run; ``open`` while it goes on."""
+    body = "".join(_row(row) for row in rows)
+    table = f"<table><tr><th>Node<th>Phase<th>Links<th></tr>{body}</table>" if rows else ""
+    text = f"<pre>{html.escape(message)}</pre>" if message else ""
+    return f"<p{' data-open' if open else ''}><strong>{html.escape(phase)}</strong></p>{text}{table}"
+
+
+def _row(row: Row) -> str:
+    links = ", ".join(
+        f'<a href="{html.escape(uri)}" rel="noreferrer">{html.escape(name)}</a>'
+        for name, uri in row.links
+        if uri.startswith(("http://", "https://"))
+    )
+    cells = (html.escape(row.node), html.escape(row.phase), links, f"<pre>{html.escape(row.message)}</pre>")
+    return f"<tr>{''.join(f'<td>{cell}' for cell in cells)}</tr>"
