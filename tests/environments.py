@@ -29,8 +29,8 @@ class Ready:
         return self.by_ray[ray]
 
     def of(self, release: Release) -> Path | None:
-        """For ``LocalSettings.ready_environment``."""
-        return self.by_ray.get(release.ray)
+        """For ``LocalSettings.ready_environment``: there is nothing but Ray in them."""
+        return None if release.packages else self.by_ray.get(release.ray)
 
 
 def ready(releases: Iterable[Release] = TESTED) -> Ready:

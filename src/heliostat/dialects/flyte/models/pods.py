@@ -166,11 +166,10 @@ class K8sPod(FlyteModel):
         return self._primary_container_name
 
     def to_flyte_idl(self) -> Idl:
-        # By way of text, as upstream: numbers become doubles and keys strings, what JSON cannot say is a TypeError.
-        spec = json_format.Parse(json.dumps(self.pod_spec), struct_pb2.Struct()) if self.pod_spec else None
         return tasks_pb2.K8sPod(
             metadata=message_of(self.metadata),
-            pod_spec=spec,
+            # By way of text, as upstream: numbers become doubles and keys strings, what JSON cannot say is a TypeError.
+            pod_spec=json_format.Parse(json.dumps(self.pod_spec), struct_pb2.Struct()) if self.pod_spec else None,
             data_config=message_of(self.data_config),
             primary_container_name=self.primary_container_name,
         )
