@@ -55,6 +55,7 @@ BAD = {
     "flyte memory": ("[flyte]\nmemory = '2048'", "flyte.memory"),
     "flyte no memory": ("[flyte]\nmemory = '0Gi'", "flyte.memory"),
     "flyte requirements": ("[flyte]\nrequirements = 'r.txt'", "flyte.requirements"),
+    "flyte uploads": ("[flyte]\nmax_upload_mib = 0", "flyte.max_upload_mib"),
     "flyte door": ("[flyte.connector]\nlisten = 'h:70000'", "flyte.connector.listen"),
     "flyte door's principal": ("[flyte.connector]\nprincipal = ' '", "flyte.connector.principal"),
     "flyte door's authority": ("[flyte.connector]\nclient_ca = 'ca.pem'", "flyte.connector.client_ca"),
@@ -232,6 +233,7 @@ class TestFlyte:
             images = { "own:*" = "2.60.0", "*flytekit:py3.12-*" = "flyte-1.3.1" }
             env = { KEY = "hidden" }
             staging = true
+            max_upload_mib = 5
             cpu = "500m"
             memory = "2Gi"
             [flyte.connector]
@@ -252,6 +254,7 @@ class TestFlyte:
             memory="2Gi",
             env={"KEY": "hidden"},
             staging=True,
+            max_upload_bytes=5 << 20,
             connector=ConnectorSettings("127.0.0.1", 0, "propeller", None, ("10.0.0.0/8", "fd00::/8")),
         )
         assert list(seen.images) == ["own:*", "*flytekit:py3.12-*"], "the first that fits counts"

@@ -206,6 +206,8 @@ class FlyteFile(Strict):
     """Memory of a node for which a task asks none."""
     requirements: AbsolutePath | None = None
     """A requirements file, whose lines are added to the releases for Flyte."""
+    max_upload_mib: int = Field(default=512, ge=1, le=100 << 10)
+    """Size of one file that a client uploads. Ray takes no more than about 512 MiB of code."""
     connector: FlyteConnectorFile = FlyteConnectorFile()
 
     @field_validator("workspaces")
