@@ -11,7 +11,7 @@ import contextlib
 import os
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -130,6 +130,26 @@ def _given(settings: Settings) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise NotReady(f"cannot use {settings.tls_cert} with {settings.tls_key}: {error}") from error
     return context
+
+
+def key_pair(settings: Settings, address: Address) -> Callable[[], tuple[bytes, bytes]]:
+    """Tells the private key and the certificates (PEM) of the server as they are now, for listeners that are not ours.
+
+    What it gives raises NotReady and OSError.
+    """
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        certificates, key = settings.tls_cert, settings.tls_key
+        return lambda: (key.read_bytes(), certificates.read_bytes())
+
+    def own() -> tuple[bytes, bytes]:
+        from heliostat.tls.authority import OwnCertificate
+
+        certificate = OwnCertificate(settings.home, address.names)
+        certificate.load_into(server_context())
+        private, begin, rest = certificate.pem.partition(b"-----BEGIN CERTIFICATE-----")
+        return private, begin + rest
+
+    return own
 
 
 @dataclass(frozen=True)

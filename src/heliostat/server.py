@@ -45,7 +45,7 @@ from heliostat.first_start import keep_credentials_file, keep_to_one_database, k
 from heliostat.front import Front
 from heliostat.gateway import Gateway, GatewaySettings
 from heliostat.grpc_door import GrpcDoor, MakeHandlers, PeerOf
-from heliostat.listeners import Web, bind, bind_tls, check_tls, listeners
+from heliostat.listeners import Web, bind, bind_tls, check_tls, key_pair, listeners
 from heliostat.port import opening
 from heliostat.ray_api import RayApi
 from heliostat.ray_api.http import HttpRayApi
@@ -145,7 +145,7 @@ class Server:
                 work.attend(attendant)
             door = GrpcDoor(grpc_handlers(gateway, vertex, flyte))
             stack.push_async_callback(door.aclose)
-            api = heliostat.api.create_app(services, VERSION)
+            api = heliostat.api.create_app(services, VERSION, [flyte.figures])
             app = Front(
                 api=api,
                 emr=emr.create_app(services, emr_settings(file)),
@@ -199,6 +199,7 @@ def flyte_settings(settings: Settings, file: ConfigFile) -> FlyteSettings:
         memory=given.memory,
         env=given.env,
         staging=given.staging,
+        max_upload_bytes=given.max_upload_mib << 20,
         connector=_propellers_door(given.connector),
     )
     return chosen if release is None else replace(chosen, release=release)
@@ -290,6 +291,8 @@ class Running:
     """Of the second door, the one with TLS beside a plain one; None when there is none."""
     tasks: frozenset[asyncio.Task[None]]
     """The web server and the control loop. When one of them ends by itself, the server is broken."""
+    propellers_port: int | None = None
+    """Of Flyte's door for propellers; None when there is none."""
 
 
 @contextlib.asynccontextmanager
@@ -313,6 +316,8 @@ async def serve(
             Server.assemble(settings, port, tls_port=tls_port, engine=engine, clock=clock)
         )
         doors, own = listeners(settings, server.address, main, second)
+        stack.push_async_callback(server.flyte.aclose)
+        propellers_port = await server.flyte.open(key_pair(settings, server.address))
         web = Web(
             uvicorn.Config(
                 server.app,
@@ -335,7 +340,7 @@ async def serve(
         answering = asyncio.create_task(web.answering.wait())
         try:
             await _first({answering, *tasks})
-            yield Running(server, port, tls_port, tasks)
+            yield Running(server, port, tls_port, tasks, propellers_port)
         finally:
             answering.cancel()
             if renewal is not None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from prometheus_client.registry import Collector
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import compile_path
@@ -22,9 +24,9 @@ from .metrics import Metrics
 from .routes import clusters, directory, health, identity, jobs, logs, monitoring, packages, queues, secrets
 
 
-def create_app(services: Services, version: str) -> FastAPI:
-    """The native API as an ASGI app, for one server with these services."""
-    metrics = Metrics(version)
+def create_app(services: Services, version: str, figures: Iterable[Collector] = ()) -> FastAPI:
+    """The native API as an ASGI app, for one server with these services. ``figures`` are shown beside its own."""
+    metrics = Metrics(version, figures)
     app = FastAPI(
         title="Heliostat", version=version, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )

@@ -6,6 +6,8 @@ behind a proxy everything comes from loopback, so that the address of a caller p
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -16,6 +18,7 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
 
@@ -25,7 +28,8 @@ _METHODS = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS"
 class Metrics:
     """The figures of one API. Each server has its own, so that several can live in one process."""
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, others: Iterable[Collector] = ()) -> None:
+        """``others`` are shown with its own: what other doors count."""
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
@@ -39,6 +43,8 @@ class Metrics:
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5), registry=self._registry,
         )  # fmt: skip
         self.streams = Gauge("heliostat_api_streams", "Open event streams.", registry=self._registry)
+        for other in others:
+            self._registry.register(other)
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         self._requests.labels(method if method in _METHODS else "other", route, str(status)).inc()

@@ -22,6 +22,7 @@ from .seams import Clock
 TOKEN_PREFIX = "hlt_"
 FIRST_WORKSPACE = "default"
 _PRINCIPAL = re.compile(r"[A-Za-z0-9._@-]{1,64}")
+_PRINCIPAL_FORM = "must be 1 to 64 letters, digits, '.', '_', '@' or '-'"
 NONCE_MEMORY = timedelta(minutes=30)
 """Twice the clock skew that a signature may have (EMR contract, section 3.3)."""
 
@@ -192,6 +193,25 @@ class IdentityService:
 
         return await self._store.write(work)
 
+    async def robot(self, name: str) -> Principal:
+        """The principal as which a door acts whose callers show no credentials; when there is none of this name, it is made,
+        as an editor of the first workspace."""
+        made = Principal(new_principal_id(), name)
+
+        def work(tx: Transaction) -> Principal:
+            found = tx.principals.by_name(name)
+            if found is not None:
+                return found
+            if not _PRINCIPAL.fullmatch(name):
+                raise InvalidRequest(_PRINCIPAL_FORM, path="principal")
+            tx.principals.add(made)
+            home = tx.workspaces.by_name(FIRST_WORKSPACE)
+            if home is not None:
+                tx.principals.grant(made.id, home.id, Role.EDITOR)
+            return made
+
+        return await self._store.write(work)
+
     async def renew_admin(self, user: str) -> FirstStart:
         """New keys for an admin whose credentials file is lost. Only for whoever can write the home folder anyway."""
         now = self._clock.now()
@@ -238,7 +258,7 @@ class IdentityService:
         found = tx.principals.by_name(name)
         if found is None:
             if not _PRINCIPAL.fullmatch(name):
-                raise InvalidRequest("must be 1 to 64 letters, digits, '.', '_', '@' or '-'", path="principal")
+                raise InvalidRequest(_PRINCIPAL_FORM, path="principal")
             found = Principal(new_principal_id(), name)
             tx.principals.add(found)
         return found

@@ -88,6 +88,11 @@ class OwnCertificate:
         """The file that clients need to trust the server."""
         return authority_file(self._folder.parent)
 
+    @property
+    def pem(self) -> bytes:
+        """Private key and certificate as :meth:`load_into` has loaded them last."""
+        return self._loaded
+
     def load_into(self, context: ssl.SSLContext, now: datetime | None = None) -> None:
         """Make what is missing or outdated, and have ``context`` show it from now on. Does nothing when there is nothing
         new, so it can be called again every day. Raises NotReady."""

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Callable
 from typing import Any
 
-import grpc
+from .authenticate import Authenticator
+from .rpc import Methods, RpcHandler
 
 PREFIXES = ("/flyteidl.", "/flyteidl2.", "/grpc.health.v1.")
 
 
-class FlyteServices(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc is untyped
-    """Knows what begins with :data:`PREFIXES`, and asks the handlers that ``make`` gives, in their order."""
+class FlyteServices(RpcHandler):
+    """Everything that begins with :data:`PREFIXES`, for callers with a bearer."""
 
-    def __init__(self, make: Callable[[], Sequence[Any]]) -> None:
-        self._make = make
+    def __init__(
+        self, load: Callable[[], Methods], authenticator: Authenticator, drained: Callable[[], None]
+    ) -> None:  # fmt: skip
+        async def caller(context: Any) -> Any:  # grpc ships no types
+            metadata = [(key, value) for key, value in context.invocation_metadata() if isinstance(value, str)]
+            return await authenticator.of_metadata(metadata)
 
-    @cached_property
-    def _handlers(self) -> Sequence[Any]:
-        return self._make()
-
-    def service(self, details: Any) -> Any:
-        if not details.method.startswith(PREFIXES):
-            return None
-        found = (handler.service(details) for handler in self._handlers)
-        return next((answer for answer in found if answer is not None), None)
+        super().__init__(PREFIXES, load, caller, drained=drained)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Summary
+from prometheus_client import CollectorRegistry, Counter, Metric, Summary
+from prometheus_client.registry import Collector
 
 from heliostat.domain.errors import HeliostatError
 
@@ -28,25 +29,28 @@ _HTTP = {
 """What stands for a status code in a label; all else is 500."""
 
 
-class ConnectorMetrics:
-    """Of one server. Register :attr:`registry` where the server's figures are shown."""
+class ConnectorMetrics(Collector):
+    """Of one server; registered where that shows its figures."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self._registry = CollectorRegistry()
         names = ["task_type", "operation"]
         prefix = "flyte_connector_"
         self._done = Counter(
-            f"{prefix}requests_success_total", "Requests that were answered.", names, registry=self.registry
+            f"{prefix}requests_success_total", "Requests that were answered.", names, registry=self._registry
         )
         self._failed = Counter(
-            f"{prefix}requests_failure_total", "Requests that failed.", [*names, "error_code"], registry=self.registry
+            f"{prefix}requests_failure_total", "Requests that failed.", [*names, "error_code"], registry=self._registry
         )
         self._seconds = Summary(
-            f"{prefix}request_latency_seconds", "Seconds that requests took.", names, registry=self.registry
+            f"{prefix}request_latency_seconds", "Seconds that requests took.", names, registry=self._registry
         )
         self._inputs = Summary(
-            f"{prefix}input_literal_bytes", "Bytes of the inputs of tasks.", ["task_type"], registry=self.registry
+            f"{prefix}input_literal_bytes", "Bytes of the inputs of tasks.", ["task_type"], registry=self._registry
         )
+
+    def collect(self) -> Iterable[Metric]:
+        return self._registry.collect()
 
     @contextmanager
     def counted(self, operation: str) -> Iterator[None]:
