@@ -17,7 +17,7 @@ from heliostat.domain.secrets import JobSecret
 from ..errors import invalid
 from .fields import Fields, Json, check_text
 from .notes import Notes
-from .resources import CPU, DISK, GPU, MEMORY, Amount, Amounts, Resources
+from .resources import ALSO_GPU, CPU, DISK, GPU, MEMORY, Amount, Amounts, Resources
 from .secrets import secret_name
 
 NOT_A_POD = "nodes here are processes, not pods of Kubernetes"
@@ -172,9 +172,10 @@ def _pod_resources(fields: Fields) -> Resources:
         return Resources()
 
     def amounts(name: str) -> Amounts:
+        rows = given.values(name).items()
         return {
-            key: Amount(value, f"{given.at(name)}.{key}")
-            for key, value in given.values(name).items()
+            GPU if key == ALSO_GPU else key: Amount(value, f"{given.at(name)}.{key}")
+            for key, value in rows
             if value is not None
         }
 

@@ -23,8 +23,8 @@ from .quantities import parse_bytes, parse_cores, parse_devices
 T = TypeVar("T", Decimal, int)
 
 CPU, MEMORY, GPU, DISK = "cpu", "memory", "nvidia.com/gpu", "ephemeral-storage"
-GPU_NAMES = (GPU, "gpu")
-"""The second is what flytekit writes into the pod of a task that has a pod template."""
+ALSO_GPU = "gpu"
+"""What flytekit writes into the pod of a task that has a pod template."""
 _DEVICES = re.compile(r"nvidia\.com/.*|amd\.com/gpu.*|.*/(?:tpu|gpu|gaudi|neuron|neuroncore|neurondevice)|gpu\..*")
 """Devices that a task cannot do without, unlike a network card."""
 _ALIASES = {
@@ -58,15 +58,14 @@ class Resources:
     def under(self, overlay: Resources) -> Resources:
         return Resources({**self.requests, **overlay.requests}, {**self.limits, **overlay.limits})
 
-    def most(self, names: tuple[str, ...], parse: Callable[[object], T]) -> tuple[T, str] | None:
+    def most(self, name: str, parse: Callable[[object], T]) -> tuple[T, str] | None:
         """The larger of limit and request, and where it is said; None when neither is, or both are 0."""
         found: tuple[T, str] | None = None
         for amounts in (self.limits, self.requests):
-            for name in names:
-                if name in amounts:
-                    value = read(amounts[name], parse)
-                    if value and (found is None or value > found[0]):
-                        found = value, amounts[name].path
+            if name in amounts:
+                value = read(amounts[name], parse)
+                if value and (found is None or value > found[0]):
+                    found = value, amounts[name].path
         return found
 
 
@@ -102,9 +101,9 @@ def size_of(
     notes: Notes,
 ) -> Size:
     """What a node gets. Raises FlyteError."""
-    cpu = wanted.most((CPU,), parse_cores)
-    memory = wanted.most((MEMORY,), parse_bytes)
-    devices = wanted.most(GPU_NAMES, parse_devices)
+    cpu = wanted.most(CPU, parse_cores)
+    memory = wanted.most(MEMORY, parse_bytes)
+    devices = wanted.most(GPU, parse_devices)
     _others(wanted, notes)
     return Size(
         cpu[0] if cpu else _default("cpu", settings.cpu, parse_cores),
@@ -126,7 +125,7 @@ def _default(name: str, text: str, parse: Callable[[object], T]) -> T:
 def _others(wanted: Resources, notes: Notes) -> None:
     for amounts in (wanted.limits, wanted.requests):
         for name, amount in amounts.items():
-            if name in (CPU, MEMORY, *GPU_NAMES):
+            if name in (CPU, MEMORY, GPU):
                 continue
             if not read(amount, lambda value: min(1, parse_bytes(value))):
                 continue

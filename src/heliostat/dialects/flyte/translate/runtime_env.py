@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import yaml
@@ -21,8 +22,10 @@ from heliostat.dialects.bodies import kind_of
 from ..errors import invalid
 from .fields import Fields, Json, check_text
 
-LONGEST = 256 << 10
+LONGEST = 64 << 10
 """Characters, of which the parser makes some hundred thousand a second."""
+MAX_BRACKETS = 100
+"""Open at once. The parser takes a time that grows with the square of it."""
 MAX_VALUES = 20_000
 """YAML can say in a line what has a million values."""
 MAX_DEPTH = 50
@@ -65,12 +68,20 @@ def read_runtime_env(job: Fields) -> RuntimeEnv:
 def _yaml(job: Fields, text: str) -> object:
     if len(text) > LONGEST:
         raise job.error("runtimeEnvYaml", f"must have at most {LONGEST} characters, has {len(text)}")
+    if _brackets(text) > MAX_BRACKETS:
+        raise job.error("runtimeEnvYaml", f"has more than {MAX_BRACKETS} objects and lists within each other")
     try:
         return yaml.safe_load(text)
     except _YAML_FAULTS as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark is not None else ""
         raise job.error("runtimeEnvYaml", f"is not YAML that can be read{where}") from None
+
+
+def _brackets(text: str) -> int:
+    """How many brackets are open at once at the most, those in texts included."""
+    steps = ((character in "[{") - (character in "]}") for character in text if character in "[]{}")
+    return max(accumulate(steps), default=0)
 
 
 def _coded(job: Fields, text: str) -> object:

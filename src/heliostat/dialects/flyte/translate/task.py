@@ -22,12 +22,13 @@ from heliostat.domain.validation import MIN_LIFETIME
 
 from ..errors import NOT_FOUND, FlyteError, invalid
 from ..settings import FlyteSettings
+from .containers import Container
 from .custom import PATH, Group, RayCustom, read_custom
 from .fields import check_text, plain
 from .images import release_of
 from .notes import Notes
 from .pods import Overlay, Target, merged, read_target
-from .resources import Accelerator, size_of
+from .resources import GPU, Accelerator, size_of
 from .runtime_env import RuntimeEnv
 from .secrets import read_secrets
 
@@ -41,6 +42,7 @@ QUEUE_LABEL = "heliostat/queue"
 """The queue that pays for the nodes; without it the root queue does."""
 RAW_PODS = "flyte.pods"
 """Key in the cluster's extras: fields of pods that have no effect, per group, as JSON; the head's under an empty name."""
+_ACCELERATOR = "template.extended_resources.gpu_accelerator"
 LONGEST_RAW = 64 << 10
 """Characters of those that are kept."""
 
@@ -159,10 +161,13 @@ class _Reader:
                     )
                 shape = replace(shape, release=own.display)
             groups.append(_worker_group(group, shape, scales))
+        head = self._shape(self.custom.head, self.custom.head_params)
+        if not any(shape.gpu for shape in (head, *(group.shape for group in groups))):
+            self._no_gpu()
         return ClusterSpec(
             name="",
             release=release.display,
-            head=self._shape(self.custom.head, self.custom.head_params),
+            head=head,
             workers=tuple(groups),
             autoscaling=self.custom.autoscaling,
             extras=self._raw_pods(),
@@ -199,12 +204,17 @@ class _Reader:
 
     def _accelerator(self) -> Accelerator | None:
         wanted = self.template.extended_resources.gpu_accelerator
-        path = "template.extended_resources.gpu_accelerator"
         if not wanted.device:
             return None
         if wanted.partition_size:
-            self.notes.unused(f"{path}.partition_size", "GPUs are not partitioned: a node has whole ones")
-        return Accelerator(check_text(wanted.device, f"{path}.device"), f"{path}.device")
+            self.notes.unused(f"{_ACCELERATOR}.partition_size", "GPUs are not partitioned: a node has whole ones")
+        return Accelerator(check_text(wanted.device, f"{_ACCELERATOR}.device"), f"{_ACCELERATOR}.device")
+
+    def _no_gpu(self) -> None:
+        if self.template.extended_resources.gpu_accelerator.device:
+            self.notes.unused(
+                f"{_ACCELERATOR}.device", f"no node asks for a GPU; say how many as {GPU}, or gpu= in flytekit"
+            )
 
     def _raw_pods(self) -> Mapping[str, str]:
         """What nodes that were pods would be given, kept for those who ask what was wanted."""
@@ -217,10 +227,7 @@ class _Reader:
 
 def _plain_task(target: Target) -> RayCustom:
     """A task without Ray: a head alone, as large as its container."""
-    path = target.container.path
-    return RayCustom(
-        Overlay(replace(target.container, image="", env={}, path=path)), "", (), Autoscaling(), RuntimeEnv(), None
-    )
+    return RayCustom(Overlay(Container(target.container.path)), "", (), Autoscaling(), RuntimeEnv(), None)
 
 
 def _worker_group(group: Group, shape: NodeShape, scales: bool) -> WorkerGroup:
@@ -280,7 +287,7 @@ def _joined(secrets: tuple[JobSecret, ...], more: tuple[JobSecret, ...]) -> tupl
 
 def _timeout(given: duration_pb2.Duration) -> timedelta | None:
     """None when there is none; as long as a job may take at the most."""
-    if given.seconds <= 0 and given.nanos <= 0:
+    if given.seconds < 0 or (given.seconds == 0 and given.nanos <= 0):
         return None
     if given.seconds >= MAX_DEADLINE.total_seconds():
         return MAX_DEADLINE

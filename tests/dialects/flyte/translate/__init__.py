@@ -1,0 +1,1 @@
+"""The pure translation of Flyte's templates."""
