@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
-from heliostat.api.models import answers, job_answers, queue_answers
+from heliostat.api.models import answers, job_answers, queue_answers, secret_answers
 from heliostat.api.openapi import OPEN, TICKETS
 from heliostat.domain.ids import InstanceId
 from heliostat.domain.job_states import JobStatus
@@ -76,8 +76,13 @@ async def test_answers_are_what_the_models_say(house: House) -> None:
         answer = await house.admin.get(path)
         assert answer.status_code == 200, path
         exactly(kind, answer.content)
+    secrets = f"/v1/workspaces/{house.workspace}/secrets"
+    made = await house.admin.put(secrets, json={"group": "db", "key": "password", "value": "correct horse"})
+    exactly(secret_answers.SecretAnswer, made.content)
+    exactly(secret_answers.SecretList, (await house.admin.get(secrets)).content)
     job = await house.submit(
         cluster="demo",
+        secrets=[{"group": "db", "key": "password", "variables": ["PASSWORD"]}],
         runtime_env={"pip": ["x"], "env_vars": {"A": "b"}},
         working_dir="https://h/a.zip",
         files=["https://h/b"],
@@ -156,6 +161,9 @@ async def test_examples_of_bodies_are_accepted(house: House) -> None:
         for example in examples:
             answer = await house.admin.post(path, json=example)
             assert answer.status_code == 201, answer.text
+    [example] = house.app.openapi()["components"]["schemas"]["NewSecret"]["examples"]
+    answer = await house.admin.put(f"/v1/workspaces/{house.workspace}/secrets", json=example)
+    assert answer.status_code == 200, answer.text
 
 
 async def test_the_page_loads_nothing(house: House) -> None:

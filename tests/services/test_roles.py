@@ -11,6 +11,8 @@ import pytest
 from heliostat.domain.errors import Conflict, Forbidden, NotFound
 from heliostat.domain.ids import ClusterId, new_workspace_id
 from heliostat.domain.records import CredentialKind, Queue, Role
+from heliostat.domain.secret import Secret
+from heliostat.domain.secrets import SecretName
 from heliostat.services import (
     AccessService,
     Caller,
@@ -19,6 +21,7 @@ from heliostat.services import (
     GoogleIdentity,
     IdentityService,
     QueueService,
+    SecretService,
     UsageService,
 )
 
@@ -74,6 +77,23 @@ QUEUES: dict[str, tuple[Role, Call]] = {
     ),
     "delete": (Role.OWNER, _delete_the_root),
 }
+PASSWORD = SecretName("db", "password")
+
+
+async def _delete_the_secret(it: Office, who: Caller, _: ClusterId) -> None:
+    """Which is not there for the second who may, but only those are told so."""
+    try:
+        await it.services.secrets.delete(who, it.workspace, PASSWORD)
+    except NotFound as error:
+        if error.kind != "secret":
+            raise
+
+
+SECRETS: dict[str, tuple[Role, Call]] = {
+    "set": (Role.EDITOR, lambda it, who, _: it.services.secrets.set(who, it.workspace, PASSWORD, Secret("value"))),
+    "list": (Role.EDITOR, lambda it, who, _: it.services.secrets.list(who, it.workspace)),
+    "delete": (Role.EDITOR, _delete_the_secret),
+}
 USAGE: dict[str, tuple[Role, Call]] = {
     "usage": (Role.VIEWER, lambda it, who, _: it.services.usage.usage(who, it.workspace)),
 }
@@ -87,6 +107,7 @@ WORKSPACE_CASES = {
     **{f"clusters.{name}": case for name, case in CLUSTERS.items()},
     **{f"directory.{name}": case for name, case in DIRECTORY.items()},
     **{f"queues.{name}": case for name, case in QUEUES.items()},
+    **{f"secrets.{name}": case for name, case in SECRETS.items()},
     **{f"usage.{name}": case for name, case in USAGE.items()},
     **{f"identity.{name}": case for name, case in IDENTITY.items()},
 }
@@ -94,6 +115,7 @@ ELSEWHERE = {
     ClusterService: set[str](),
     DirectoryService: {"workspaces", "create_workspace", "project", "releases", "release", "prepare"},
     QueueService: set(),
+    SecretService: set(),
     UsageService: set(),
     IdentityService: {
         "by_token", "access_key", "remember_nonce", "create_access_key", "create_token", "keys", "revoke",
@@ -109,7 +131,7 @@ ELSEWHERE = {
 
 def test_no_use_case_is_left_out() -> None:
     tables = {
-        ClusterService: CLUSTERS, DirectoryService: DIRECTORY, QueueService: QUEUES, UsageService: USAGE,
+        ClusterService: CLUSTERS, DirectoryService: DIRECTORY, QueueService: QUEUES, SecretService: SECRETS, UsageService: USAGE,
         IdentityService: IDENTITY, GoogleIdentity: {}, AccessService: {},
     }  # fmt: skip
     for service, table in tables.items():
@@ -124,6 +146,7 @@ async def facts(it: Office) -> object:
             tx.clusters.page(it.workspace, limit=1000),
             tx.events.of_workspace(it.workspace, limit=1000),
             tx.queues.list(it.workspace),
+            tx.secrets.list(it.workspace),
             tx.principals.list(),
             tx.credentials.list(),
         )
