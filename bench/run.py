@@ -11,6 +11,7 @@ import autoscaling
 import calls
 import cluster_start
 import command
+import flyte
 import idle
 import scale
 import submissions
@@ -27,6 +28,7 @@ PARTS = (
     ("scaling", autoscaling.main),
     ("admissions", admissions.main),
     ("vertex", vertex.main),
+    ("flyte", flyte.main),
     ("cli", command.main),
 )
 
