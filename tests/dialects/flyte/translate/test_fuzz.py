@@ -47,16 +47,31 @@ NAMES = {
     "limits": ["cpu", "memory", "nvidia.com/gpu", "amd.com/gpu"],
 }
 LISTS = {"workerGroupSpec", "containers", "env"}
+QUANTITY = st.sampled_from(["1", "500m", "2Gi", 1.0, 0.5, "0", 2])
+LEAVES: dict[str, st.SearchStrategy[Any]] = {
+    **dict.fromkeys(("replicas", "minReplicas", "maxReplicas", "idleTimeoutSeconds"), st.integers(0, 9).map(float)),
+    **dict.fromkeys(("enableAutoscaling", "optional"), st.booleans()),
+    **dict.fromkeys(NAMES["requests"] + NAMES["limits"], QUANTITY),
+    **dict.fromkeys(("args", "command"), st.lists(TEXT, min_size=1, max_size=2)),
+    **dict.fromkeys(("tolerations", "volumes"), st.lists(st.dictionaries(TEXT, TEXT, max_size=2), max_size=2)),
+    **dict.fromkeys(("num-cpus", "memory", "port"), st.sampled_from(["1", "2000000000"])),
+    "groupName": st.sampled_from(["w", "x", "gpu"]),
+    "name": st.sampled_from(["ray-head", "ray-worker", "A", "main"]),
+    "upscalingMode": st.sampled_from(["UPSCALING_MODE_AGGRESSIVE", 2.0, "new"]),
+    "labels": st.just({}),
+}
+"""What belongs into a field that holds no object."""
 
 
 def near(name: str) -> st.SearchStrategy[Any]:
     """Mostly what belongs there, with something else now and then."""
     if name not in NAMES:
-        return SCALAR
+        fitting = LEAVES.get(name, TEXT)
+        return st.integers(0, 40).flatmap(lambda luck: JSON if luck == 40 else fitting)
     shape: st.SearchStrategy[Any] = st.fixed_dictionaries({}, optional={key: near(key) for key in NAMES[name]})
     if name in LISTS:
         shape = st.lists(shape, max_size=2)
-    return st.one_of(shape, shape, shape, JSON)
+    return st.integers(0, 40).flatmap(lambda luck: JSON if luck == 40 else shape)
 
 
 CUSTOM = st.fixed_dictionaries(
@@ -92,11 +107,13 @@ def test_any_custom(custom: dict[str, Any]) -> None:
     check(template(custom))
 
 
-@given(near("podSpec"), TEXT)
+@given(near("podSpec"), near("containers"))
 @settings(max_examples=150, deadline=None)
-def test_any_pod(spec: Any, name: str) -> None:
-    if isinstance(spec, dict):
-        check(template(k8sPod={"podSpec": spec}, config={"primary_container_name": name}))
+def test_any_pod(spec: Any, containers: Any) -> None:
+    spec = spec if isinstance(spec, dict) else {}
+    if isinstance(containers, list) and containers and isinstance(containers[0], dict):
+        containers = [{"args": ["x"], **containers[0], "name": "main"}, *containers[1:]]
+    check(template(k8sPod={"podSpec": {**spec, "containers": containers}, "primaryContainerName": "main"}))
 
 
 @given(st.binary(max_size=40), st.integers(0, 2000), st.sampled_from(["full", "podded"]))

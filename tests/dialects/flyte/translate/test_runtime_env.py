@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from heliostat.dialects.flyte.errors import INVALID_ARGUMENT
+from heliostat.dialects.flyte.settings import FlyteSettings
+from heliostat.dialects.flyte.translate.submission import environment
 
 from .templates import refusal, template, wish
+from .test_submission import PLACE
 
 
 def coded(value: object) -> str:
@@ -24,9 +27,10 @@ def test_yaml_goes_first_and_json_is_for_older_plugins() -> None:
     assert wish(both).runtime_env == {"env_vars": {"A": "new"}}
 
 
-@pytest.mark.parametrize("text", ["", " \n", "null", "{}", "# nothing\n"])
+@pytest.mark.parametrize("text", ["", " \n", "null", "{}", "# nothing\n", "env_vars:", "{env_vars: , pip: null}"])
 def test_nothing_is_nothing(text: str) -> None:
-    assert wish(template({"runtimeEnvYaml": text})).runtime_env == {}
+    made = wish(template({"runtimeEnvYaml": text}))
+    assert made.runtime_env == {} and "A" not in environment(made, PLACE, FlyteSettings())
 
 
 @pytest.mark.parametrize(

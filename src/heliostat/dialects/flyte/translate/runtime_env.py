@@ -58,7 +58,7 @@ def read_runtime_env(job: Fields) -> RuntimeEnv:
         return RuntimeEnv()
     if not isinstance(found, dict):
         raise job.error(key, f"must hold an object, not {kind_of(found)}")
-    values = _json(found, job.at(key), _Budget(), 0)
+    values = {name: value for name, value in _json(found, job.at(key), _Budget(), 0).items() if value is not None}
     _check(values, job.at(key))
     working_dir = _working_dir(values.pop("working_dir", None), f"{job.at(key)}.working_dir")
     values.pop("excludes", None)  # of what is packed into a working_dir, which is flytekit's own
