@@ -148,7 +148,8 @@ class ConfigFile(Strict):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             unknown = first["type"] == "extra_forbidden"
-            raise NotReady(f"{path}: {where}: {'there is no such setting' if unknown else first['msg']}") from error
+            told = "there is no such setting" if unknown else first["msg"].removeprefix("Value error, ")
+            raise NotReady(f"{path}: {where}: {told}") from error
 
     def warm_sizes(self, settings: Settings, catalogue: Catalogue) -> tuple[dict[str, int], dict[str, int]]:
         """Release name -> how many clusters of it are kept ready, without autoscaling and with it.

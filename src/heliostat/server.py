@@ -106,6 +106,7 @@ class Server:
             universe=address.universe,
             ca_file=authority_file(settings.home) if address.own_tls_place else None,
         )
+        for_flyte = flyte_settings(settings, file)
         make_home(settings.home)
         async with contextlib.AsyncExitStack() as stack:
             store = await Store.open(StoreSettings(url=database_url(settings), master_key=settings.home / "master.key"))
@@ -140,7 +141,7 @@ class Server:
             gateway = Gateway(services.access, gateway_settings, work.traffic)
             stack.push_async_callback(gateway.aclose)
             vertex = Vertex(services, vertex_settings(settings, file))
-            flyte = Flyte(services, flyte_settings(settings, file), store.derived_key("flyte uploads"))
+            flyte = Flyte(services, for_flyte, store.derived_key("flyte uploads"))
             for attendant in flyte.attendants:
                 work.attend(attendant)
             door = GrpcDoor(grpc_handlers(gateway, vertex, flyte))
@@ -189,7 +190,7 @@ def flyte_settings(settings: Settings, file: ConfigFile) -> FlyteSettings:
     given = file.flyte
     release, images = file.flyte_releases(file.catalogue())
     chosen = FlyteSettings(
-        data_url=(given.data_url or f"file://{settings.home.absolute()}/flyte").rstrip("/"),
+        data_url=data_url(settings, file),
         images=images,
         workspace=given.workspace,
         workspaces=given.workspaces,
@@ -203,6 +204,11 @@ def flyte_settings(settings: Settings, file: ConfigFile) -> FlyteSettings:
         connector=_propellers_door(given.connector),
     )
     return chosen if release is None else replace(chosen, release=release)
+
+
+def data_url(settings: Settings, file: ConfigFile) -> str:
+    """Where dialects keep what tasks read and write."""
+    return (file.flyte.data_url or f"file://{settings.home.absolute()}/flyte").rstrip("/")
 
 
 def _propellers_door(given: FlyteConnectorFile) -> ConnectorSettings | None:
@@ -264,7 +270,7 @@ def work_settings(settings: Settings, file: ConfigFile) -> WorkSettings:
             kept_cluster_age=timedelta(hours=jobs.kept_cluster_hours),
             log_patience=timedelta(seconds=jobs.log_patience_seconds),
         ),
-        data_url=flyte_settings(settings, file).data_url,
+        data_url=data_url(settings, file),
         fetch=FetchPolicy(allowed_folders=jobs.code_folders, options=file.storage.options),
         retention=RetentionSettings(
             jobs=_days(keep.job_days), logs=_days(keep.log_days), packages=_days(keep.package_days),

@@ -85,10 +85,11 @@ def test_it_says_where_it_is_and_ends_when_told(
 
 def test_tls_of_its_own_is_used_by_the_program_on_the_same_machine(programs: list[Program], tmp_path: Path) -> None:
     home = tmp_path / "home"
-    program = start(programs, "--home", str(home), "--port", "0", "--own-tls")
+    program = start(programs, "--home", str(home), "--port", "0", "--own-tls", "--flyte-listen", "0")
     told = program.banner()
     assert re.search(r"answers at +https://127\.0\.0\.1:\d+\n", told)
     assert "and at" not in told and str(home / "tls" / "ca.pem") in told
+    assert re.search(r"propellers +at port \d+, without credentials\n", told)
     asked = subprocess.run(
         [sys.executable, "-m", "heliostat.cli.main", "cluster", "list", "-o", "json"],
         capture_output=True, text=True, env=os.environ | {"HELIOSTAT_HOME": str(home)}, timeout=60, check=False,
@@ -106,6 +107,9 @@ REFUSED = {
     "a second port and none": (["--port", "0", "--tls-port", "0", "--no-tls-port"], {}),
     "a file that is not there": (["--port", "0", "--config", "missing.toml"], {}),
     "a variable that is no choice": (["--port", "0"], {"HELIOSTAT_LOG_LEVEL": "chatty"}),
+    "a requirements file that leads elsewhere": (["--port", "0", "--flyte-requirements", "requirements.txt"], {}),
+    "a door for every propeller": (["--port", "0"], {"HELIOSTAT_FLYTE_LISTEN": "0.0.0.0:0"}),
+    "a door for propellers nowhere": (["--port", "0", "--flyte-listen", "8602:"], {}),
     "a port that cannot be": (["--port", "70000"], {}),
 }
 EACH_IN_ITS_PROCESS = """
@@ -138,6 +142,7 @@ class Refusal:
 def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Refusal]:
     """What the program says to each of these; it is imported once for all, which takes the longest."""
     folder = tmp_path_factory.mktemp("refused")
+    (folder / "requirements.txt").write_text("emoji\n-r more.txt\n")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -183,6 +188,9 @@ def test_an_address_in_use_is_refused_with_the_remedy(refusals: dict[str, Refusa
         ("a second port and none", 2, "--no-tls-port"),
         ("a file that is not there", 1, "missing.toml"),
         ("a variable that is no choice", 2, "HELIOSTAT_LOG_LEVEL"),
+        ("a requirements file that leads elsewhere", 1, "requirements.txt, line 2: the option -r"),
+        ("a door for every propeller", 1, "flyte.connector.listen"),
+        ("a door for propellers nowhere", 2, "HELIOSTAT_FLYTE_LISTEN: must be a port"),
         ("a port that cannot be", 2, "70000"),
     ],
 )

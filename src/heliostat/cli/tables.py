@@ -181,7 +181,7 @@ def release_note(row: models.Release) -> str:
     return "; ".join(word for word in words if word)
 
 
-def _several(names: tuple[str, ...], most: int = 3) -> str:
+def _several(names: tuple[str, ...], most: int = 5) -> str:
     """The first of them, and how many there are beside."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 

@@ -135,7 +135,7 @@ def command(
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        raise click.UsageError(f"HELIOSTAT_{name.upper()}: {first['msg']}") from error
+        raise click.UsageError(f"HELIOSTAT_{name.upper()}: {first['msg'].removeprefix('Value error, ')}") from error
     try:
         run(settings, announce=lambda running: app.say(banner(running)))
     except Unavailable as error:
@@ -158,6 +158,8 @@ def banner(running: Running) -> str:
     if running.tls_port is not None:
         host = "localhost" if settings.host in LOCAL else settings.host
         rows.append(("and at", f"https://{f'[{host}]' if ':' in host else host}:{running.tls_port}"))
+    if running.propellers_port is not None:
+        rows.append(("propellers", f"at port {running.propellers_port}, without credentials"))
     if running.tls_port is not None or settings.own_tls:
         rows.append(("its CA", str(authority_file(home))))
     rows += [
