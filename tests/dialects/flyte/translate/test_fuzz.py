@@ -78,9 +78,10 @@ CUSTOM = st.fixed_dictionaries(
     {},
     optional={
         "rayCluster": near("rayCluster"),
-        **dict.fromkeys(
-            ("runtimeEnv", "runtimeEnvYaml", "shutdownAfterJobFinishes", "ttlSecondsAfterFinished"), SCALAR
-        ),
+        "runtimeEnv": st.sampled_from(["", "e30=", "x", None, 1]),
+        "runtimeEnvYaml": st.sampled_from(["", "pip: [a]", "working_dir: s3://b/x", "env_vars:", "a: [", None]),
+        "shutdownAfterJobFinishes": st.booleans(),
+        "ttlSecondsAfterFinished": st.sampled_from([0, 9.0, "5", None, 2.5]),
     },
 )
 
