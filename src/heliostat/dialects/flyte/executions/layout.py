@@ -1,0 +1,61 @@
+"""Where an execution's values are, below the data root (Flyte contract, section 5.2).
+
+``<root>/data/<workspace>/<project>/<domain>/<execution>/<node>/<attempt>/`` is an attempt's output prefix. The workspace comes
+first, since the same project and domain may be in different ones for different callers. A map task's elements have a folder
+each between node and attempt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from heliostat.domain.ids import WorkspaceId
+
+INPUTS = "inputs.pb"
+OUTPUTS = "outputs.pb"
+FUTURES = "futures.pb"
+"""What a dynamic task writes in place of outputs."""
+DECK = "deck.html"
+
+
+@dataclass(frozen=True)
+class Layout:
+    base: str
+
+    @classmethod
+    def of(cls, root: str, workspace: WorkspaceId, project: str, domain: str, execution: str) -> Layout:
+        return cls(f"{root}/data/" + "/".join(_part(text) for text in (workspace, project, domain, execution)))
+
+    def inputs(self, digest: str) -> str:
+        """Of the whole. Named by what is in it: who loses a race for the execution's name overwrites nothing."""
+        return f"{self.base}/inputs-{digest[:32]}.pb"
+
+    @property
+    def outputs(self) -> str:
+        return f"{self.base}/{OUTPUTS}"
+
+    def node_inputs(self, node: str) -> str:
+        return f"{self.base}/{_part(node)}/{INPUTS}"
+
+    def node_outputs(self, node: str) -> str:
+        """Of one that is made of parts."""
+        return f"{self.base}/{_part(node)}/{OUTPUTS}"
+
+    def element_inputs(self, node: str, element: int) -> str:
+        return f"{self.base}/{_part(node)}/{element}/{INPUTS}"
+
+    def prefix(self, node: str, attempt: int, element: int | None = None) -> str:
+        """Below which an attempt writes."""
+        middle = "" if element is None else f"/{element}"
+        return f"{self.base}/{_part(node)}{middle}/{attempt}"
+
+
+def raw_prefix(root: str, workspace: WorkspaceId, project: str, domain: str) -> str:
+    """Below which tasks put files and frames, unless the execution says otherwise."""
+    return f"{root}/raw/" + "/".join(_part(text) for text in (workspace, project, domain))
+
+
+def _part(text: str) -> str:
+    quoted = quote(text, safe="-_")
+    return quoted if quoted.strip(".") else quoted.replace(".", "%2E")
