@@ -19,6 +19,7 @@ from heliostat.client.models import (
     Node,
     Queue,
     Release,
+    SecretInfo,
     ServerVersion,
     UsageReport,
     Workspace,
@@ -108,6 +109,9 @@ def job(**changes: Any) -> dict[str, Any]:
             "env_vars": {"MODE": "test", "API_KEY": SECRET},
             "pip": ["emoji", f"https://ada:{SECRET}@pypi.example.com/wheel"],
         },
+        "secrets": [
+            {"group": "db", "key": "password", "version": "2", "variables": ["PASSWORD", "PGPASSWORD"], "file": ""}
+        ],
         "metadata": {"owner": "ada"},
         "tags": {"team": "vision"},
         "resources": {"cpus": 1.0, "gpus": None, "memory": "2Gi", "custom": {}},
@@ -304,6 +308,14 @@ class Queues:
         return decode(Queue, queue(name, maximum={"cpu": "2"}, notes=[note], holders=[holder]))
 
 
+def secrets() -> list[SecretInfo]:
+    rows = [
+        {"group": "db", "key": "password", "version": ""},
+        {"group": "db", "key": "password", "version": "2"},
+    ]
+    return [decode(SecretInfo, row | {"modified_at": "2026-03-01T09:00:00.000Z", "modifier": "ada"}) for row in rows]
+
+
 class Keys:
     def create(self, kind: str, **given: Any) -> NewKey:
         key = {"id": "tok-1", "kind": kind, "principal": "7", "description": "", "created_at": "2026-03-01T09:00:00Z"}
@@ -345,6 +357,7 @@ class FakeClient:
         }
         self.workspaces = Directory([decode(Workspace, workspace)])
         self.queues = Queues()
+        self.secrets = Directory(secrets())
 
     def usage(self, **options: Any) -> UsageReport:
         hours = {"node_hours": 3.5, "cpu_hours": 7.0, "memory_gib_hours": 14.0, "gpu_hours": 0.0, "cu_hours": 7.0}

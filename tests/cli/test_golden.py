@@ -36,6 +36,7 @@ COMMANDS = {
     "queue-list": ("queue", "list"),
     "queue-get": ("queue", "get", "research"),
     "usage": ("usage",),
+    "secret-list": ("secret", "list"),
     "key-list": ("key", "list"),
     "key-create": ("key", "create"),
 }

@@ -34,7 +34,8 @@ def test_without_options_a_head_alone_is_asked_for() -> None:
 
 def test_every_option_arrives() -> None:
     words = (
-        "--name nightly --working-dir . --requirements r.txt --env A=1 --env B=x=y --pip emoji --pip requests>=2 "
+        "--name nightly --working-dir . --requirements r.txt --env A=1 --env B=x=y --secret C=db/password@2 "
+        "--pip emoji --pip requests>=2 "
         "--metadata m=1 --tag team=vision --entrypoint-cpus 0.5 --entrypoint-gpus 1 --entrypoint-memory 2Gi "
         "--entrypoint-resources disk=2 --deadline 2h --retries 3 --retry-on infrastructure --cluster training"
     )
@@ -43,6 +44,7 @@ def test_every_option_arrives() -> None:
         "working_dir": ".",
         "requirements": "r.txt",
         "env": {"A": "1", "B": "x=y"},
+        "secrets": {"C": "db/password@2"},
         "pip": ["emoji", "requests>=2"],
         "metadata": {"m": "1"},
         "tags": {"team": "vision"},

@@ -18,6 +18,7 @@ from heliostat.domain.job_states import JobClusterState, JobGoal, JobStatus
 from heliostat.domain.jobs import Attempt, Job, JobSpec, LogFile, driver_log, submission_id
 from heliostat.domain.records import Cluster, Instance
 from heliostat.domain.releases import Catalogue
+from heliostat.domain.secrets import JobSecret
 from heliostat.engines.base import Engine
 from heliostat.engines.simulated import SimulatedEngine, World
 from heliostat.services import News
@@ -112,13 +113,20 @@ class House:
     ) -> LogKeeper:
         return LogKeeper(self.store, engine or self.engine(), storage or self.storage, self.news, self.clock, settings)
 
-    async def job(self, runtime_env: Mapping[str, Any] = PRIVATE_ENV, *, cluster: ClusterId | None = None) -> Job:
+    async def job(
+        self,
+        runtime_env: Mapping[str, Any] = PRIVATE_ENV,
+        *,
+        cluster: ClusterId | None = None,
+        secrets: tuple[JobSecret, ...] = (),
+    ) -> Job:
         """A job that runs, in its first attempt."""
         id = new_job_id()
         on = cluster or self.cluster.id
         now = self.clock.now()
+        spec = JobSpec("j", "python main.py", a_spec(), on, runtime_env=runtime_env, secrets=secrets)
         made = Job(
-            id=id, workspace=HOME, spec=JobSpec("j", "python main.py", a_spec(), on, runtime_env=runtime_env),
+            id=id, workspace=HOME, spec=spec,
             status=JobStatus.RUNNING, message="runs", goal=JobGoal.RUN, cluster=on,
             cluster_state=JobClusterState.RUNNING, creator=ANNA, creator_name="anna", submitted_at=now,
             attempts=(Attempt(1, submission_id(id, 1), self.instance.id, "abc", now, now),),

@@ -14,14 +14,18 @@ import pytest_asyncio
 from heliostat.control import code_delivery
 from heliostat.control.code_delivery import FETCHES, CodeDelivery, requirement_lines, runtime_env, with_packages
 from heliostat.domain.errors import HeliostatError, InvalidSpec, Retry
-from heliostat.domain.jobs import Code, Job, Prepared
+from heliostat.domain.ids import InstanceId
+from heliostat.domain.jobs import Attempt, Code, Job, Prepared
+from heliostat.domain.secret import Secret
+from heliostat.domain.secrets import JobSecret, WorkspaceSecret
 from heliostat.engines.simulated import SimulatedEngine
+from heliostat.ray_api import Head
 from heliostat.ray_api.simulated import SimulatedRay
 from heliostat.storage.fetch import FetchPolicy
 from heliostat.storage.folder import FolderStorage
 from heliostat.store import Store, StoreSettings
 from heliostat.testing.clock import ManualClock
-from tests.store.samples import a_job, make_workspaces
+from tests.store.samples import ANNA, NOW, a_job, make_workspaces
 
 
 @dataclass
@@ -110,6 +114,47 @@ def test_the_passwords_of_a_line_that_is_refused_are_not_repeated() -> None:
 def test_requirements_join_whatever_form_of_packages_there_is(present: object) -> None:
     joined = with_packages(present, ["numpy"])
     assert (joined["packages"] if isinstance(joined, dict) else joined) == ["numpy"]
+
+
+WANTED = (
+    JobSecret("db", "password", variables=("PASSWORD", "KEY")),
+    JobSecret("tls", "key", "2", file="tls/key"),
+)
+
+
+async def with_secrets(delivery: Delivery, **values: str) -> tuple[Job, Attempt]:
+    job = a_job()
+    job = replace(job, spec=replace(job.spec, secrets=WANTED), prepared=Prepared())
+    await delivery.store.write(lambda tx: tx.jobs.add(job))
+    for name, value in zip((row.name for row in WANTED), values.values(), strict=False):
+        made = WorkspaceSecret(job.workspace, name, NOW, ANNA, "anna")
+        await delivery.store.write(lambda tx, made=made, value=value: tx.secrets.set(made, value))
+    return job, Attempt(1, job.id, InstanceId("i"), "head", NOW)
+
+
+HEAD = Head(InstanceId("i"), "127.0.0.1:1", Secret("token"))
+
+
+async def test_secrets_are_variables_of_the_job_and_win_over_others(delivery: Delivery) -> None:
+    job, attempt = await with_secrets(delivery, password="hunter2", key="two\nlines")
+    made = await delivery.made().submission(HEAD, job, attempt)
+    assert made.runtime_env["env_vars"] == {
+        "KEY": "hunter2", "PASSWORD": "hunter2", "HELIOSTAT_SECRET_FILES": '{"tls/key": "two\\nlines"}',
+    }  # fmt: skip
+    assert job.spec.runtime_env["env_vars"]["KEY"] != "hunter2", "the job itself has none"
+    assert "hunter2" not in repr(made)
+
+
+async def test_what_an_attempt_was_given_it_is_given_again(delivery: Delivery) -> None:
+    """Ray may have it already when the server dies before it knows: the same is handed over again, and nothing fails."""
+    job, attempt = await with_secrets(delivery, password="one", key="key")
+    first = await delivery.made().submission(HEAD, job, attempt)
+    for row in WANTED:
+        await delivery.store.write(lambda tx, row=row: tx.secrets.remove(job.workspace, row.name, NOW))
+    assert await delivery.made().submission(HEAD, job, attempt) == first
+    with pytest.raises(InvalidSpec, match="there is no secret db/password") as refused:
+        await delivery.made().submission(HEAD, job, replace(attempt, number=2))
+    assert refused.value.path == "secrets[0]"
 
 
 def test_requirements_go_to_the_tool_that_is_named() -> None:

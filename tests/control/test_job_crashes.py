@@ -26,6 +26,8 @@ from heliostat.domain.job_states import JobStatus
 from heliostat.domain.jobs import Job, Retries, driver_log
 from heliostat.domain.quantities import GIB
 from heliostat.domain.ray_jobs import RaySubmission
+from heliostat.domain.secret import Secret
+from heliostat.domain.secrets import JobSecret
 from heliostat.domain.spec import ClusterSpec, NodeShape, WorkerGroup
 from heliostat.domain.states import State
 from heliostat.engines.simulated import SimulatedEngine, World
@@ -49,6 +51,7 @@ STEPS = st.integers(0, 25)
 QUICK = LoopSettings(tick=timedelta(milliseconds=100), last_retry=timedelta(milliseconds=50))
 SOON = timedelta(milliseconds=5)
 SECRET = "hunter2-hunter2-hunter2"
+WANTED = JobSecret("door", "word", variables=("WORD",))
 
 
 def behaviour(submission: RaySubmission) -> Script:
@@ -103,6 +106,7 @@ class Kills(RuleBasedStateMachine):
             assert made is not None
             self.workspace = made.workspace
             self.caller = Caller(await self.services.identity.by_token(made.token.reveal()))
+            await self.services.secrets.set(self.caller, self.workspace, WANTED.name, Secret(SECRET))
         self.task = asyncio.create_task(self.work.run())
 
     async def _die(self) -> None:
@@ -123,10 +127,9 @@ class Kills(RuleBasedStateMachine):
     async def _submit(self, words: str, own: bool, retries: int) -> JobId:
         if not own and self.cluster is None:
             await self._make_cluster()
-        env = {"env_vars": {"TOKEN": SECRET}}
-        wish = JobWish(words, runtime_env=env, retries=Retries(retries), cluster_spec=SPEC)
+        wish = JobWish(words, secrets=(WANTED,), retries=Retries(retries), cluster_spec=SPEC)
         if not own:
-            wish = JobWish(words, runtime_env=env, retries=Retries(retries), cluster=self.cluster)
+            wish = JobWish(words, secrets=(WANTED,), retries=Retries(retries), cluster=self.cluster)
         try:
             made = await self.services.jobs.submit(self.caller, self.workspace, wish, accept_starting=True)
         except Crash:

@@ -23,8 +23,9 @@ from heliostat.domain.errors import Unavailable
 from heliostat.domain.ids import InstanceId, NodeId, new_cluster_id
 from heliostat.domain.jobs import Attempt, Job, LogFile, driver_log, submission_id
 from heliostat.domain.masking import MASK, StreamMasker
+from heliostat.domain.secrets import JobSecret, SecretName, WorkspaceSecret
 from heliostat.engines.simulated import EPOCH, SimulatedEngine
-from tests.store.samples import HOME, an_instance
+from tests.store.samples import ANNA, HOME, an_instance
 
 from .keeping import QUICK, SECRET, FailingStorage, House, house, run_instance, until
 
@@ -399,6 +400,30 @@ class TestSecrets:
             home.prints(job, f"{secret} is not for you, {secret}!\n")
         line = f"{MASK} is not for you, {MASK}!\n"
         await until(lambda: has(home, job, line * 4), "the masked lines")
+
+    @pytest.mark.parametrize("then", ["kept", "changed", "removed"])
+    async def test_those_of_the_workspace_whatever_has_become_of_them(self, home: House, then: str) -> None:
+        """They are read anew by each keeper: this is what a server knows after a restart, too."""
+        name, wanted = SecretName("door", "word"), (JobSecret("door", "word", variables=("WORD",)),)
+        made = WorkspaceSecret(HOME, name, home.clock.now(), ANNA, "anna")
+        job = await home.job({}, secrets=wanted)
+        await home.store.write(lambda tx: tx.secrets.set(made, "sesame"))
+        await home.store.write(lambda tx: tx.secrets.give(HOME, job.id, 1, [name]))
+        if then == "changed":
+            await home.store.write(lambda tx: tx.secrets.set(made, "mellon"))
+        elif then == "removed":
+            await home.store.write(lambda tx: tx.secrets.remove(HOME, name, home.clock.now()))
+        home.prints(job, "open sesame, mellon\n")
+        write(home, "raylet.out", "WORD=sesame\n")
+        keeper = home.keeper()
+        try:
+            await keeper.keep(await home.end(job))
+            await keeper.keep_instance(home.instance)
+        finally:
+            await keeper.close()
+        assert await home.printed(job) == f"open {MASK}, mellon\n"
+        row = await home.row(home.instance.id, f"nodes/{home.head}/raylet.out")
+        assert row is not None and await home.stored(row) == f"WORD={MASK}\n".encode()
 
     async def test_one_that_comes_in_pieces(self, home: House, keeper: LogKeeper) -> None:
         job = await home.job()

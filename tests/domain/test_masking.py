@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from heliostat.domain.masking import (
     PIECE_CHARACTERS,
     StreamMasker,
+    declared_values,
     encoded,
     hidden,
     of_runtime_env,
@@ -206,3 +207,34 @@ def test_a_long_log_is_masked_quickly() -> None:
     for _ in range(64):
         masker.feed(data)
     assert 64 / (time.process_time() - begin) > 20, "MiB per second"
+
+
+@pytest.mark.parametrize(
+    "value", ["open", "production", "12345678", "/usr/lib/python3", "two\nlines", "a\tbc", 'say "hi"', "caf\u00e9"]
+)
+def test_what_was_declared_to_be_secret_is_hidden_whatever_it_looks_like(value: str) -> None:
+    known = declared_values([value])
+    inner = json.dumps({"file": value})
+    for text in (
+        value,
+        repr(value),
+        json.dumps(value),
+        json.dumps(value, ensure_ascii=False),
+        inner,
+        json.dumps([inner]),
+    ):
+        assert value not in hidden(text, known) and json.dumps(value)[1:-1] not in hidden(text, known), text
+
+
+def test_of_what_was_declared_parts_that_sound_like_secrets_are_hidden_too() -> None:
+    document = json.dumps({"user": "ada", "password": "hunter2-hunter2"})
+    assert hidden("hunter2-hunter2 ada", declared_values([document])) == "**** ada"
+    assert hidden("sesame at h", declared_values(["postgresql://ada:sesame@h/db"])) == "**** at h"
+    assert declared_values([]) == declared_values(["abc", "", " x "]) == frozenset(), (
+        "shorter ones are words of any log"
+    )
+
+
+def test_lines_of_what_was_declared_are_hidden_alone() -> None:
+    shown = hidden("\n".join(f"(worker pid=7) {line}" for line in KEY.splitlines()), declared_values([KEY]))
+    assert "MIIEvQIBADANBgkqhkiG9w0B" not in shown and "AQEFAASCBKcwggSjAgEAAoIB" not in shown

@@ -79,7 +79,7 @@ def list_secrets(app: App, group: str | None) -> None:
     from ..output import emit
 
     with app.client() as client:
-        rows = client.secrets.list(group)
+        rows = client.secrets.list(group=group)
     emit(app, [dict(row.raw) for row in rows], lambda: tables.secrets(rows, app.now()))
 
 
