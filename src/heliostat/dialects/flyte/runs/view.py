@@ -6,6 +6,7 @@ from heliostat.domain.ids import ClusterId, JobId, WorkspaceId
 from heliostat.domain.installation import Installation
 from heliostat.domain.job_states import JobClusterState, JobGoal, JobStatus
 from heliostat.domain.jobs import Job
+from heliostat.domain.records import Cluster
 from heliostat.domain.states import State
 from heliostat.services import JobView
 
@@ -13,6 +14,8 @@ from .outcome import Outcome, job_lost
 from .phases import Link, Phase, RunView
 from .record import RunRecord
 
+WAITS = "waits for "
+"""How admission begins what it says of a cluster that has to wait."""
 UNTOLD = "its outcome is being read"
 
 
@@ -60,17 +63,18 @@ def _underway(seen: JobView) -> tuple[Phase, str]:
         return Phase.RUNNING, UNTOLD
     if job.goal is not JobGoal.RUN or job.status is JobStatus.RUNNING:
         return Phase.RUNNING, job.message
-    if _waits_for_room(seen, job):
-        return Phase.WAITING_FOR_RESOURCES, job.message
+    if seen.cluster is not None and _waits_for_room(job, seen.cluster):
+        return Phase.WAITING_FOR_RESOURCES, f"its cluster {seen.cluster.message}"
     if job.status is JobStatus.SUBMITTED and job.prepared is None:
         return Phase.QUEUED, job.message
     return Phase.INITIALIZING, job.message
 
 
-def _waits_for_room(seen: JobView, job: Job) -> bool:
-    """Its cluster's nodes wait for room in their queues."""
-    starting = seen.cluster is not None and seen.cluster.state is State.STARTING
-    return starting and job.cluster_state is JobClusterState.SUBMITTED
+def _waits_for_room(job: Job, cluster: Cluster) -> bool:
+    """Its cluster's nodes wait for room in their queues. A cluster that was just asked for has not waited yet, and says so
+    by its words alone."""
+    asked = cluster.state is State.STARTING and job.cluster_state is JobClusterState.SUBMITTED
+    return asked and cluster.message.startswith(WAITS)
 
 
 def _info(id: JobId, seen: JobView | None) -> dict[str, str]:
