@@ -13,13 +13,10 @@ from heliostat.services import Caller
 
 from ..errors import UNIMPLEMENTED, FlyteError
 from ..settings import FlyteSettings
-from ..translate.task import read_task
+from ..translate.task import TYPES, read_task
 from . import lists
 from .references import Reference, reference
 from .registry import Registry, task_template
-
-TYPES = ("ray", "python-task")
-"""Of tasks that can be run; a map task has the type of what it maps."""
 
 
 class TaskCalls:

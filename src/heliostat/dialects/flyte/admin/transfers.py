@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import contextlib
 import hashlib
 import tempfile
 from collections.abc import AsyncIterator
@@ -64,13 +63,16 @@ class Transfers:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, verb: str, permit: str) -> None:
         """``verb`` of :mod:`.permits`; ``permit`` as it stands in the path."""
-        request = new_request_id()
+        request, body = new_request_id(), _Body(receive)
         try:
-            response = await (self._put if verb == permits.PUT else self._get)(scope, receive, permit)
+            try:
+                response = await (self._put if verb == permits.PUT else self._get)(scope, body, permit)
+            except (Refused, HeliostatError):
+                await body.drain()
+                raise
         except _Gone:
             return
         except Refused as error:
-            await _drain(receive)
             response = _sentence(error.status, error.sentence)
         except HeliostatError as error:
             response = _sentence(503 if error.retry is Retry.LATER else 400, str(error))
@@ -80,7 +82,7 @@ class Transfers:
             response = _sentence(500, f"A fault of the server; its log has more under {request}.")
         await response(scope, receive, send)
 
-    async def _put(self, scope: Scope, receive: Receive, text: str) -> Response:
+    async def _put(self, scope: Scope, body: _Body, text: str) -> Response:
         if scope["method"] != "PUT":
             raise Refused(405, "Files are uploaded by PUT.")
         permit = await self._permitted(text, permits.PUT, Role.EDITOR)
@@ -89,14 +91,14 @@ class Transfers:
         scratch = self._services.data.scratch
         await asyncio.to_thread(scratch.mkdir, mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=scratch, prefix="upload-") as file:
-            digest = await self._received(receive, file)
+            digest = await self._received(body, file)
             self._check_digest(headers, permit, digest)
             await self._note_content(permit)
             await self._services.data.store(permit.url, Path(file.name))
         log.info("file uploaded", dialect="flyte", workspace=permit.workspace, principal=permit.principal)
         return _sentence(200, "")
 
-    async def _get(self, scope: Scope, receive: Receive, text: str) -> Response:
+    async def _get(self, scope: Scope, body: _Body, text: str) -> Response:
         if scope["method"] not in ("GET", "HEAD"):
             raise Refused(405, "This address takes GET.")
         permit = await self._permitted(text, permits.GET, Role.EDITOR)
@@ -137,10 +139,10 @@ class Transfers:
         if promised - {digest}:
             raise Refused(400, "What arrived has another MD5 than was promised; upload it again.")
 
-    async def _received(self, receive: Receive, file: IO[bytes]) -> str:
+    async def _received(self, body: _Body, file: IO[bytes]) -> str:
         """Write the body to a file; its MD5 in hex digits."""
         digest, size, waiting = hashlib.md5(usedforsecurity=False), 0, bytearray()
-        async for piece in _pieces(receive):
+        async for piece in body.pieces():
             size += len(piece)
             if size > self._max_bytes:
                 raise Refused(413, self._too_large())
@@ -170,26 +172,32 @@ class Transfers:
         )
 
 
-async def _pieces(receive: Receive) -> AsyncIterator[bytes]:
-    more = True
-    while more:
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                message = await receive()
-        except TimeoutError:
-            raise Refused(408, "The body did not arrive in time.") from None
-        if message["type"] == "http.disconnect":
-            raise _Gone
-        more = message.get("more_body", False)
-        if piece := message.get("body", b""):
-            yield piece
+class _Body:
+    """A request's body, read once."""
 
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._more = True
 
-async def _drain(receive: Receive) -> None:
-    """Read on for a while, to no purpose but that the client listens then."""
-    size = 0
-    with contextlib.suppress(Refused, _Gone):
-        async for piece in _pieces(receive):
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """What is left of it. Raises Refused when it stalls."""
+        while self._more:
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    message = await self._receive()
+            except TimeoutError:
+                self._more = False
+                raise Refused(408, "The body did not arrive in time.") from None
+            if message["type"] == "http.disconnect":
+                raise _Gone
+            self._more = message.get("more_body", False)
+            if piece := message.get("body", b""):
+                yield piece
+
+    async def drain(self) -> None:
+        """Read on for a while, to no purpose but that the client listens then. Raises Refused when it stalls."""
+        size = 0
+        async for piece in self.pieces():
             size += len(piece)
             if size > DRAINED:
                 return
