@@ -9,48 +9,65 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from heliostat.services import Services
+from heliostat.services import Caller, Services
 from heliostat.services.seams import Attendant
 
+from .admin.console import Run
+from .admin.http import FlyteHttp
 from .authenticate import Authenticator
 from .connector.metrics import ConnectorMetrics
+from .executions.conductor import Conductor
 from .places import Places
 from .runs.attendant import RunAttendant
 from .runs.runs import Runs
 from .settings import FlyteSettings
 
 if TYPE_CHECKING:
+    from .admin.grpc_services import Admin
+    from .admin.data_proxy import Calls
     from .connector.door import KeyPair, PropellerDoor
     from .connector.health import Health
     from .rpc import Methods
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What is there from the first call on."""
+
+    health: Health
+    connector: Methods
+    everything: Methods
+    executions: Calls
 
 
 class Flyte:
     """The dialect of one server."""
 
     def __init__(self, services: Services, settings: FlyteSettings, upload_key: bytes) -> None:
+        """``upload_key`` signs where clients may upload to."""
         self._services = services
         self._settings = settings
         self._upload_key = upload_key
-        """Signs where clients may upload to."""
         self._authenticator = Authenticator(services)
         self._places = Places(services, settings)
         self._runs = Runs(services, settings)
+        self._http = FlyteHttp(services, settings, upload_key, self._authenticator, self._describe)
         self._metrics = ConnectorMetrics()
-        self._health: Health | None = None
-        self._door: PropellerDoor | None = None
+        self._http = FlyteHttp(services, settings, upload_key, self._authenticator, self._described)
+        self._loaded: _Loaded | None = None
         self._loading = threading.Lock()
-        """Both doors load in threads."""
+        """It is loaded in threads, of both doors."""
+        self._door: PropellerDoor | None = None
 
     @property
     def attendants(self) -> Sequence[Attendant]:
         """Who looks after the dialect's documents."""
-        return (RunAttendant(self._services),)
+        return RunAttendant(self._services), Conductor(self._services, self._runs)
 
     @property
     def figures(self) -> ConnectorMetrics:
@@ -58,13 +75,13 @@ class Flyte:
         return self._metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await PlainTextResponse("not found", 404)(scope, receive, send)
+        await self._http(scope, receive, send)
 
     def grpc_handler(self) -> Any:  # a grpc.GenericRpcHandler; grpc ships no types
         """The handler for the server's gRPC door."""
         from .grpc_handler import FlyteServices
 
-        return FlyteServices(self._load, self._authenticator, self._drained)
+        return FlyteServices(lambda: self._load().everything, self._authenticator, self._drained)
 
     async def open(self, key_pair: KeyPair | None = None) -> int | None:
         """Open the door for propellers, if there is to be one; its port. ``key_pair``: the server's own, where it has one.
@@ -75,9 +92,11 @@ class Flyte:
         if chosen is None:
             return None
         door = await asyncio.to_thread(_door_module)
-        robot = await self._services.identity.robot(chosen.principal)
         identity = self._services.identity
-        self._door = door.PropellerDoor(chosen, robot.id, identity.principal, self._load_connector, key_pair)
+        robot = await identity.robot(chosen.principal)
+        self._door = door.PropellerDoor(
+            chosen, robot.id, identity.principal, lambda: self._load().connector, key_pair
+        )  # fmt: skip
         return await self._door.open()
 
     async def aclose(self) -> None:
@@ -86,22 +105,55 @@ class Flyte:
         if self._door is not None:
             await self._door.aclose()
 
-    def _load(self) -> Methods:
-        """Every method on the common door. Takes long the first time: it imports Flyte's messages."""
-        return self._load_connector()
+    def _load(self) -> _Loaded:
+        """Every method. Takes long the first time: it imports Flyte's messages."""
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = self._made()
+            return self._loaded
 
-    def _load_connector(self) -> Methods:
-        from .connector import services
+    def _made(self) -> _Loaded:
+        from .admin import grpc_services as admin
+        from .admin.registry import Registry
+        from .connector import services as connector
         from .connector.health import Health
+        from .executions.calls import ExecutionCalls
+
+        health = Health(connector.SERVICES)
+        of_tasks = connector.methods(self._services, self._runs, self._places, self._metrics, health)
+        registry = Registry(self._services, self._places)
+        executions = ExecutionCalls(self._services, self._places, registry, self._runs).methods
+        others = admin.methods(
+            self._services, self._settings, self._places, registry, self._upload_key, executions
+        )  # fmt: skip
+        return _Loaded(health, of_tasks, {**others, **of_tasks}, executions)
+
+    async def _described(self, caller: Caller, run: Run) -> str:
+        """What the page of a run shows."""
+        loaded = await asyncio.to_thread(self._load)
+        from .admin.console_calls import described
+
+        return await described(loaded.executions, caller, run)
+
+    def _admin(self) -> Admin:
+        from .admin.grpc_services import Admin
 
         with self._loading:
-            if self._health is None:
-                self._health = Health(services.SERVICES)
-        return services.methods(self._services, self._runs, self._places, self._metrics, self._health)
+            if self._loaded_admin is None:
+                self._loaded_admin = Admin(self._services, self._settings, self._places, self._runs, self._upload_key)
+        return self._loaded_admin
+
+    async def _describe(self, caller: Caller, run: Run) -> str:
+        """What the page of an execution shows."""
+        from .admin.console_calls import described
+
+        admin = await asyncio.to_thread(self._admin)
+        return await described(admin.executions, caller, run)
 
     def _drained(self) -> None:
-        if self._health is not None:
-            self._health.end()
+        """The server stops: those who watch its health are told."""
+        if self._loaded is not None:
+            self._loaded.health.end()
 
 
 def _door_module() -> Any:  # a module
