@@ -159,7 +159,7 @@ class FlyteConnectorFile(Strict):
 
     listen: PlaceText | None = None
     """``[ADDRESS:]PORT``; on loopback without an address. None means that there is no such door."""
-    principal: str = Field(default="flyte", pattern=r"^\S(.{0,126}\S)?$")
+    principal: str = Field(default="flyte", pattern=r"^[A-Za-z0-9._@-]{1,64}$")
     """Name of the principal as which everything that comes in there is done; made when there is none."""
     client_ca: AbsolutePath | None = None
     """Certificates (PEM) of the authorities whose clients are let in, by TLS; others are not."""
