@@ -28,7 +28,6 @@ from .runs.runs import Runs
 from .settings import FlyteSettings
 
 if TYPE_CHECKING:
-    from .admin.grpc_services import Admin
     from .admin.data_proxy import Calls
     from .connector.door import KeyPair, PropellerDoor
     from .connector.health import Health
@@ -56,7 +55,6 @@ class Flyte:
         self._authenticator = Authenticator(services)
         self._places = Places(services, settings)
         self._runs = Runs(services, settings)
-        self._http = FlyteHttp(services, settings, upload_key, self._authenticator, self._describe)
         self._metrics = ConnectorMetrics()
         self._http = FlyteHttp(services, settings, upload_key, self._authenticator, self._described)
         self._loaded: _Loaded | None = None
@@ -134,21 +132,6 @@ class Flyte:
         from .admin.console_calls import described
 
         return await described(loaded.executions, caller, run)
-
-    def _admin(self) -> Admin:
-        from .admin.grpc_services import Admin
-
-        with self._loading:
-            if self._loaded_admin is None:
-                self._loaded_admin = Admin(self._services, self._settings, self._places, self._runs, self._upload_key)
-        return self._loaded_admin
-
-    async def _describe(self, caller: Caller, run: Run) -> str:
-        """What the page of an execution shows."""
-        from .admin.console_calls import described
-
-        admin = await asyncio.to_thread(self._admin)
-        return await described(admin.executions, caller, run)
 
     def _drained(self) -> None:
         """The server stops: those who watch its health are told."""
