@@ -41,6 +41,7 @@ COMMANDS = {
         "key": Late("heliostat.cli.commands.key", "Create, list and revoke API tokens, access keys and key files."),
     },
     "Tools": {
+        "token": Late("heliostat.cli.commands.token", "Print the token of the login, and nothing else, to stdout."),
         "completion": Late("heliostat.cli.commands.completion", "Print the completion script for your shell."),
         "version": Late("heliostat.cli.commands.version", "Show the versions of this program and of the server."),
     },

@@ -1,4 +1,4 @@
-"""``heliostat login``: remember a server and a token, once they are known to work, and set up Google's clients."""
+"""``heliostat login``: remember a server and a token, once they are known to work, and set up Google's and Flyte's clients."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from ..framework import Command
 if TYPE_CHECKING:
     from heliostat.client.models import Me
 
+    from ..flyte_login import Configuration
+    from ..vertex_login import Environment
+
 _LONGEST = 1 << 16
 """Characters of what stands in the place of a token that are looked at."""
 
@@ -27,6 +30,7 @@ _LONGEST = 1 << 16
         heliostat login --endpoint https://ray.intern --ca ca.pem --token-file token.txt
         heliostat login --profile prod --forget
         eval "$(heliostat login --vertex)"
+        eval "$(heliostat login --flyte)"
     """,
 )
 @click.option("--token-file", type=click.Path(dir_okay=False, path_type=Path), help="File with the token.")
@@ -37,6 +41,7 @@ _LONGEST = 1 << 16
 @click.option(
     "--vertex", is_flag=True, help="Print the environment that Vertex AI's clients need, for the login that is there."
 )
+@click.option("--flyte", is_flag=True, help="Write a configuration for Flyte's clients, for the login that is there.")
 @click.option(
     "--google-json", type=click.Path(path_type=Path), metavar="FILE",
     help="With --vertex: use this key file, instead of one that is made for you.",
@@ -45,7 +50,7 @@ _LONGEST = 1 << 16
 @shared_options
 @pass_app
 def command(
-    app: App, token_file: Path | None, ca: Path | None, forget: bool, vertex: bool, google_json: Path | None,
+    app: App, token_file: Path | None, ca: Path | None, forget: bool, vertex: bool, flyte: bool, google_json: Path | None,
     project: str | None,
 ) -> None:  # fmt: skip
     """Check an endpoint and a token, and remember them.
@@ -55,14 +60,24 @@ def command(
 
     With --vertex it prints variables for a shell instead (-o json for programs), with which the unmodified clients of
     Vertex AI work with the server. It makes a key file for them once, and checks that it works.
+
+    With --flyte it writes a configuration for the unmodified clients of Flyte, and prints the variable that names it. The
+    configuration holds no token: the clients call "heliostat token". ~/.flyte is left alone.
     """
-    if vertex:
+    if vertex or flyte:
+        option = "--vertex" if vertex else "--flyte"
+        if vertex and flyte:
+            raise click.UsageError("--vertex and --flyte are for two kinds of clients; give one of them")
         if token_file is not None or ca is not None or forget:
-            raise click.UsageError("--vertex is for a login that is there; log in first, without --vertex")
-        _vertex(app, project, google_json)
-        return
+            raise click.UsageError(f"{option} is for a login that is there; log in first, without {option}")
+        if vertex:
+            _vertex(app, project, google_json)
+            return
     if google_json is not None or project is not None:
         raise click.UsageError("--google-json and --project go with --vertex")
+    if flyte:
+        _flyte(app)
+        return
     from dataclasses import replace
 
     from heliostat.client import Client, credentials
@@ -97,11 +112,21 @@ def command(
 
 
 def _vertex(app: App, project: str | None, google_json: Path | None) -> None:
-    from ..app import Format
-    from ..output import serialised
     from ..vertex_login import prepare
 
-    found = prepare(app, project, google_json)
+    _print(app, prepare(app, project, google_json))
+
+
+def _flyte(app: App) -> None:
+    from ..flyte_login import prepare
+
+    _print(app, prepare(app))
+
+
+def _print(app: App, found: Environment | Configuration) -> None:
+    from ..app import Format
+    from ..output import serialised
+
     if app.output is Format.TABLE:
         click.echo("\n".join(found.lines()))
     else:
