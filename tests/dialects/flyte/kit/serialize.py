@@ -1,4 +1,4 @@
-"""In flytekit's environment: a task of a file becomes what a Flyte backend has of it (Flyte contract, appendix A, step 3).
+"""In flytekit's environment: tasks and workflows become what a Flyte backend has of them (Flyte contract, appendix A, step 3).
 
 A line of JSON in, a line of JSON out, until the end; :mod:`serializing` describes both. Nothing of ours is imported, because
 this runs there.
@@ -15,19 +15,23 @@ import tempfile
 import traceback
 from collections import OrderedDict
 
-from flytekit import map_task
+from flytekit import LaunchPlan, map_task
 from flytekit.configuration import FastSerializationSettings, Image, ImageConfig, SerializationSettings
 from flytekit.core.context_manager import FlyteContextManager
 from flytekit.core.type_engine import TypeEngine
+from flytekit.core.workflow import WorkflowBase
+from flytekit.models.admin.workflow import WorkflowSpec
+from flytekit.models.task import TaskSpec
 from flytekit.tools.translator import get_serializable
 
 
 def serialized(asked):
-    """Bytes in base64: the TaskTemplate and the LiteralMap of the inputs; and what the clients need to know of them."""
+    """Bytes in base64: of the task and its inputs, or of everything that the registration of a workflow sends."""
     file = pathlib.Path(asked["file"])
     os.environ.update(asked["environment"])
-    task = getattr(_module(file), asked["task"])
-    entity = map_task(task) if asked["map"] else task
+    entity = getattr(_module(file), asked["name"])
+    if asked["map"]:
+        entity = map_task(entity)
     name, _, tag = asked["image"].rpartition(":")
     image = Image(name="default", fqn=name, tag=tag)
     settings = SerializationSettings(
@@ -38,12 +42,21 @@ def serialized(asked):
         image_config=ImageConfig(default_image=image, images=[image]),
         fast_serialization_settings=_fast(file.parent, asked["archive"]),
     )
-    template = get_serializable(OrderedDict(), settings, entity).template.to_flyte_idl()
     types = entity.python_interface.inputs
     inputs = TypeEngine.dict_to_literal_map(
         FlyteContextManager.current_context(), asked["inputs"], types
     ).to_flyte_idl()
-    return {"template": _text(template), "inputs": _text(inputs)}
+    made = OrderedDict()
+    if isinstance(entity, WorkflowBase):
+        get_serializable(
+            made, settings, LaunchPlan.get_default_launch_plan(FlyteContextManager.current_context(), entity)
+        )
+        specs = [spec.to_flyte_idl() for spec in made.values() if isinstance(spec, (TaskSpec, WorkflowSpec))]
+        return {"specs": [[type(spec).__name__, _text(spec)] for spec in specs], "inputs": _text(inputs)}
+    return {
+        "template": _text(get_serializable(made, settings, entity).template.to_flyte_idl()),
+        "inputs": _text(inputs),
+    }
 
 
 def _module(file):

@@ -82,3 +82,17 @@ def test_every_task_of_the_tests_can_be_made(serializer: Serializer) -> None:
     made = [serializer.serialize(*one).template for one in asked]
     assert [bool(one.interface.outputs.variables) for one in made] == [True, False, True, True, False, True, True, True]
     assert made[2].metadata.retries.retries == 1 and [one.type for one in made[5:7]] == ["python-task", "ray"]
+
+
+def test_workflows_with_all_that_they_consist_of(serializer: Serializer) -> None:
+    made = serializer.workflow("flows.py", "three_steps", {"n": 4})
+    assert [one.template.type for one in made.tasks] == ["ray", "python-task", "ray"]
+    (workflow,) = made.workflows
+    assert [node.id for node in workflow.template.nodes if node.HasField("task_node")] == ["n0", "n1", "n2"]
+    assert made.inputs.literals["n"].scalar.primitive.integer == 4
+    kinds = {
+        name: {node.WhichOneof("target") for node in serializer.workflow("flows.py", name).workflows[-1].template.nodes}
+        for name in ("choice", "nested", "fan_out")
+    }
+    assert "branch_node" in kinds["choice"] and "workflow_node" in kinds["nested"]
+    assert kinds["fan_out"] & {"array_node", "task_node"}
