@@ -112,6 +112,7 @@ class RayJob(FlyteModel):
         return self._shutdown_after_job_finishes
 
     def to_flyte_idl(self) -> Idl:
+        # Without a cluster it is an AttributeError, as upstream.
         cluster = None if self._without_cluster else self.ray_cluster.to_flyte_idl()  # type: ignore[union-attr]
         return ray_pb2.RayJob(
             ray_cluster=cluster,
