@@ -74,7 +74,7 @@ class Clusters:
         except NotFound as error:
             if error.kind != "cluster":
                 raise
-            remedy = "name one of this workspace (heliostat list), or leave the label out"
+            remedy = "name one of this workspace (heliostat cluster list), or leave the label out"
             raise FlyteError(NOT_FOUND, f"there is no cluster {name!r}; {remedy}", path) from error
         except Conflict as error:
             raise FlyteError(FAILED_PRECONDITION, error.message, path) from error
