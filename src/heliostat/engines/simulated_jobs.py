@@ -87,7 +87,7 @@ def by_its_words(submission: RaySubmission) -> Script:
         elif word == "sleep":
             return Script(running_looks=None, output=printed)
         elif word == "exit":
-            return Script(exit_code=int(rest or 0), output=printed)
+            return Script(exit_code=int(rest) if rest.isdecimal() else 0, output=printed)
         elif word == "false":
             return Script(exit_code=1, output=printed)
         elif command == "kill -9 $$":
