@@ -63,13 +63,15 @@ class RunLogs:
             yield [held.decode(errors="replace")]
 
     async def last_lines(self, caller: Caller, workspace: WorkspaceId, job: Job, lines: int, characters: int) -> str:
-        """The end of the log, for people; empty when there is none."""
+        """The end of the log, for people, without the command with which Ray begins it; empty when there is none."""
         part = await self.part(caller, workspace, job, 0, lines)
         if part.file is None or part.start >= part.end:
             return ""
         start = max(part.start, part.end - 4 * characters)
         data = await self._logs.read(part.file, start, part.end - start)
-        return data.decode(errors="replace").strip()[-characters:]
+        said = data.decode(errors="replace")
+        _, begun, printed = said.partition(_last_line(job.spec.entrypoint))
+        return (printed if begun else said).strip()[-characters:]
 
     async def _line_end(self, file: LogFile, floor: int) -> int:
         """Behind the last line that has its end."""
@@ -99,3 +101,8 @@ class RunLogs:
                 index = found
             place = start
         return floor
+
+
+def _last_line(entrypoint: str) -> str:
+    """Of the command, as Ray has it at the end of its own first sentence."""
+    return entrypoint.rstrip().rpartition("\n")[2] + "\n"
