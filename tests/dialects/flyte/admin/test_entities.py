@@ -72,6 +72,10 @@ async def test_tasks_that_cannot_be_run_are_refused(door: Door) -> None:
             setattr(request.id, field, value)
         code, message = await door.refused("CreateTask", request)
         assert code is Code.INVALID_ARGUMENT and message.startswith(path), message
+    code, message = await door.refused("CreateTask", task("\N{GRINNING FACE}" * 300))
+    assert code is Code.INVALID_ARGUMENT and message.startswith("id: is too long")
+    code, message = await door.refused("CreateTask", task("t", image="x" * (9 << 20)))
+    assert code is Code.INVALID_ARGUMENT and message.startswith("spec")
     wrong = get(WORKFLOW, "t")
     assert (await door.refused("GetTask", wrong))[0] is Code.INVALID_ARGUMENT
 

@@ -33,7 +33,12 @@ DOCUMENTS = {
 """Kinds of documents by kind of resource."""
 NAME = ".name"
 VERSION = ".version"
+LARGEST = 8 << 20
+"""Bytes of a version. Clients take messages of 20 MiB, and a workflow comes back with its tasks."""
 _CHUNK = 50
+"""Of small documents, at once."""
+_LARGE_CHUNK = 10
+"""Of versions themselves."""
 M = TypeVar("M", bound=Message)
 
 
@@ -62,9 +67,11 @@ class Entities:
 
     async def add(self, caller: Caller, kind: int, id: Reference, body: Message) -> None:
         """Keep a version. Raises ALREADY_EXISTS for an equal one, and INVALID_ARGUMENT for another one of that name."""
+        data = body.SerializeToString(deterministic=True)
+        if len(data) > LARGEST:
+            raise invalid("spec", f"has more than {LARGEST >> 20} MiB; put large values where the tasks can read them")
         workspace = await self.workspace(caller, id.project, id.domain)
         document, everywhere = DOCUMENTS[kind], key(id.project, id.domain)
-        data = body.SerializeToString(deterministic=True)
         name = NewDocument(document + NAME, workspace, id.group, b"", group=everywhere)
         version = NewDocument(document + VERSION, workspace, id.key, b"", group=everywhere)
         for wish in (name, version, NewDocument(document, workspace, id.key, data, group=id.group)):
@@ -97,7 +104,8 @@ class Entities:
         found: list[tuple[Reference, Document]] = []
         size, before = 0, token or None
         while True:
-            rows = await self._page(caller, workspace, kind, named, before)
+            chunk = min(_LARGE_CHUNK, limit - len(found)) if named.name else _CHUNK
+            rows = await self._page(caller, workspace, kind, named, chunk, before)
             for row in rows:
                 before = row.key
                 id = Reference(*parts(row.key))
@@ -110,7 +118,7 @@ class Entities:
                 size += len(document.body)
                 if len(found) == limit or size >= LARGEST_PAGE:
                     return found, row.key
-            if len(rows) < _CHUNK:
+            if len(rows) < chunk:
                 return found, ""
 
     async def names(
@@ -135,10 +143,10 @@ class Entities:
                 return found, ""
 
     async def _page(
-        self, caller: Caller, workspace: WorkspaceId, kind: int, named: Named, before: str | None
+        self, caller: Caller, workspace: WorkspaceId, kind: int, named: Named, limit: int, before: str | None
     ) -> Sequence[Document]:
         document = DOCUMENTS[kind] if named.name else DOCUMENTS[kind] + VERSION
         try:
-            return await self._documents.page(caller, workspace, document, named.group, limit=_CHUNK, before=before)
+            return await self._documents.page(caller, workspace, document, named.group, limit=limit, before=before)
         except InvalidRequest as error:
             raise invalid("token", "is not one that a list of this server gave") from error

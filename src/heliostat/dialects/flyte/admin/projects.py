@@ -11,6 +11,7 @@ from heliostat.version import VERSION
 
 from ..places import Places
 from .listing import check_sort, filters_of, limit_of
+from .lists import token_of
 from .references import LONGEST, check_name
 
 DOMAINS = ("development", "staging", "production")
@@ -27,7 +28,8 @@ class ProjectCalls:
         check_sort(request.sort_by, ("created_at", "updated_at"), ascending=False)
         filters = filters_of(request.filters, ("name", "identifier", "id"))
         limit = limit_of(request.limit)
-        rows = await self._directory.workspaces(caller, limit=limit, after=WorkspaceId(request.token) or None)
+        after = WorkspaceId(token_of(request.token)) or None
+        rows = await self._directory.workspaces(caller, limit=limit, after=after)
         fitting = [row for row in rows if all(one.fits(row.name) for one in filters)]
         token = rows[-1].id if len(rows) == limit else ""
         return projects.Projects(projects=[_project(row.name) for row in fitting], token=token)

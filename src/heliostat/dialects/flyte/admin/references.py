@@ -11,6 +11,8 @@ from ..names import key
 
 LONGEST = {"project": 200, "domain": 200, "name": 500, "version": 255}
 """Characters. Keys of documents are made of them."""
+LONGEST_KEY = 1500
+"""Characters of a key, in which most letters beyond ASCII count several times: databases index no longer ones."""
 KINDS = {
     identifiers.TASK: "task",
     identifiers.WORKFLOW: "workflow",
@@ -47,6 +49,8 @@ def reference(id: identifiers.Identifier, kind: int, path: str) -> Reference:
     found = Reference(id.project, id.domain, id.name, id.version)
     for field, value in zip(Reference._fields, found, strict=True):
         check_name(value, f"{path}.{field}", LONGEST[field])
+    if len(found.key) > LONGEST_KEY:
+        raise invalid(path, "is too long: project, domain, name and version together")
     return found
 
 
