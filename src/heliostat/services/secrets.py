@@ -4,11 +4,13 @@ loop. Whoever may run code may set them and see their names, since a job of thei
 from __future__ import annotations
 
 import builtins
+from collections.abc import Collection
 
 import structlog
 
 from heliostat.domain.errors import NotFound, QuotaExceeded
-from heliostat.domain.ids import WorkspaceId
+from heliostat.domain.ids import JobId, WorkspaceId
+from heliostat.domain.masking import declared_values, hidden
 from heliostat.domain.records import Role
 from heliostat.domain.secret import Secret
 from heliostat.domain.secrets import MAX_IN_WORKSPACE, SecretName, WorkspaceSecret, check_name, check_value
@@ -57,6 +59,11 @@ class SecretService:
             return tx.secrets.list(workspace, group)
 
         return await self._store.read(work)
+
+    async def hidden(self, job: JobId, text: str, known: Collection[str] = ()) -> str:
+        """A text that a job wrote, without the values that it was given of its workspace's secrets, and without ``known``."""
+        given = await self._store.read(lambda tx: tx.secrets.given([job]))
+        return hidden(text, declared_values(secret.value for secret in given) | frozenset(known))
 
     async def delete(self, caller: Caller, workspace: WorkspaceId, name: SecretName) -> None:
         """Attempts that begin afterwards and ask for it fail. Raises NotFound (secret)."""

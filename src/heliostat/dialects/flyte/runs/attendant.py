@@ -16,10 +16,11 @@ from heliostat.domain.documents import Document
 from heliostat.domain.errors import Conflict, HeliostatError, InvalidRequest, NotFound, Unavailable
 from heliostat.domain.job_states import JobStatus
 from heliostat.domain.jobs import Job
+from heliostat.domain.masking import of_runtime_env
 from heliostat.services import Services
 
 from .logs import RunLogs
-from .outcome import Found, error_of, given_up, job_lost, needs_reading, outcome, outputs_of, too_large
+from .outcome import Found, TaskError, error_of, given_up, job_lost, needs_reading, outcome, outputs_of, too_large
 from .record import KIND, RunRecord
 from .runs import OURSELVES
 from .staging import OUTPUTS_LIMIT, Staging
@@ -36,6 +37,8 @@ KEPT = timedelta(days=30)
 SOON = timedelta(seconds=1)
 LOG_LINES = 20
 LOG_CHARACTERS = 4000
+PUBLIC = ("FLYTE_INTERNAL_", "FLYTE_ATTEMPT_NUMBER", "FLYTE_K8S_ARRAY_INDEX")
+"""Variables that say where a task belongs, which its errors name as well."""
 ERROR_LIMIT = 8 << 20
 NOW = timedelta(0)
 log = structlog.get_logger()
@@ -52,6 +55,7 @@ class RunAttendant:
         self._jobs = services.jobs
         self._documents = services.documents
         self._data = services.data
+        self._secrets = services.secrets
         self._clock = services.clock
         self._logs = RunLogs(services)
         self._staging = Staging(services.data)
@@ -72,6 +76,8 @@ class RunAttendant:
             return await self._close(document, record.ended(too_large(str(error))))
         except Unavailable as error:
             return await self._trouble(document, record, error, now)
+        if found.error is not None:
+            found = replace(found, error=await self._masked(job, found.error))
         silent = job.status is JobStatus.FAILED and found.error is None
         if silent and not job.logs_complete and job.ended_at is not None and now - job.ended_at < LOG_PATIENCE:
             return SOON
@@ -113,6 +119,13 @@ class RunAttendant:
             return Found(has_outputs=outputs is not None, outputs=outputs)
         except InvalidRequest as error:
             return Found(unreadable=error.message)
+
+    async def _masked(self, job: Job, error: TaskError) -> TaskError:
+        """Without what the task was told in confidence: errors of Ray's may quote a whole environment."""
+        variables = job.spec.runtime_env.get("env_vars", {})
+        secret = {name: value for name, value in variables.items() if not name.startswith(PUBLIC)}
+        known = of_runtime_env({**job.spec.runtime_env, "env_vars": secret})
+        return replace(error, message=await self._secrets.hidden(job.id, error.message, known))
 
     async def _trouble(
         self, document: Document, record: RunRecord, error: Unavailable, now: datetime
