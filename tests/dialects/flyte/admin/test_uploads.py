@@ -180,6 +180,12 @@ async def test_what_a_run_read_and_wrote_is_read_by_its_name(door: Door) -> None
     assert answer.literal_map == values and door.runs.asked[-1].id.execution_id.name == "run"
     one = await door.call("GetData", dataproxy_pb2.GetDataRequest(flyte_url="flyte://v1/p/d/run/n0/o/o0"))
     assert one.literal == literal(7)
+    root = door.services.data.root
+    await door.services.data.write(f"{root}/data/large.pb", values.SerializeToString())
+    large = node_execution_pb2.NodeExecutionGetDataResponse()
+    large.outputs.url, large.outputs.bytes = f"{root}/data/large.pb", 9
+    door.runs.answers["GetNodeExecutionData"] = large
+    assert (await door.call("GetData", dataproxy_pb2.GetDataRequest(flyte_url="flyte://v1/p/d/run/n0/o"))) == answer
     for url, code in (
         ("flyte://v1/p/d/run/n0/o/o9", Code.NOT_FOUND),
         ("flyte://v1/p/d/run/n0/1/i", Code.NOT_FOUND),
@@ -195,7 +201,8 @@ async def test_a_deck_is_shown_by_a_link(door: Door) -> None:
     door.runs.answers["ListTaskExecutions"] = task_execution_pb2.TaskExecutionList(task_executions=attempts)
     request = dataproxy_pb2.GetDataRequest(flyte_url="flyte://v1/p/d/run/n0/d")
     assert (await door.refused("GetData", request))[0] is Code.NOT_FOUND
-    await door.services.data.write(f"{door.services.data.root}/data/p/d/run/n0/1/deck.html", b"<h1>deck</h1>")
+    folder = f"{door.services.data.root}/data/{door.up.workspace}/p/d/run/n0/1"
+    await door.services.data.write(f"{folder}/deck.html", b"<h1>deck</h1>")
     answer = await door.call("GetData", request)
     link = answer.pre_signed_urls.signed_url[0]
     page = await door.http.get(link, headers={"authorization": ""})

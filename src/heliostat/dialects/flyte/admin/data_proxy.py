@@ -18,6 +18,7 @@ from flyteidl.admin import task_execution_pb2 as task_executions
 from flyteidl.core import identifier_pb2 as identifiers
 from flyteidl.core import literals_pb2 as literals
 from flyteidl.service import dataproxy_pb2 as dataproxy
+from google.protobuf.message import DecodeError
 
 from heliostat.domain.errors import Forbidden
 from heliostat.domain.ids import WorkspaceId
@@ -25,6 +26,7 @@ from heliostat.domain.records import Role
 from heliostat.services import Caller, Services
 
 from ..errors import ALREADY_EXISTS, NOT_FOUND, FlyteError, invalid
+from ..executions.layout import DECK, Layout
 from ..names import key
 from ..places import Places
 from . import permits
@@ -36,7 +38,8 @@ LIFETIME = timedelta(hours=1)
 LONGEST_LIFETIME = timedelta(hours=24)
 LONGEST_SEGMENT = 200
 MD5_BYTES = 16
-DECK = "deck.html"
+LARGEST_VALUES = 16 << 20
+"""Bytes of values in an answer. Clients take messages of 20 MiB."""
 _UNSAFE = re.compile(r"[^\w.()+@=,~ -]")
 _URI = re.compile(r"flyte://v1/([^/]+)/([^/]+)/([^/]+)/([^/]+)(?:/([0-9]{1,4}))?/([iod])(?:/([^/]+))?")
 
@@ -140,28 +143,32 @@ class DataProxyCalls:
             attempt = await self._attempt(caller, wanted)
             request = task_executions.TaskExecutionGetDataRequest(id=attempt.id)
             found = await self._call("GetTaskExecutionData", caller, request)
-        return found.full_inputs if wanted.kind == "i" else found.full_outputs
+        values, blob = (found.full_inputs, found.inputs) if wanted.kind == "i" else (found.full_outputs, found.outputs)
+        if not values.literals and blob.bytes:
+            # Large ones are only told of by their URL there, since those answers are asked for again and again.
+            return await self._read(blob.url)
+        return values
+
+    async def _read(self, url: str) -> literals.LiteralMap:
+        data = await self._services.data.read(url, LARGEST_VALUES)
+        try:
+            return literals.LiteralMap.FromString(data or b"")
+        except DecodeError as error:
+            raise FlyteError(NOT_FOUND, "there are no values that can be read") from error
 
     async def _deck(self, caller: Caller, wanted: Wanted, lifetime: timedelta = LIFETIME) -> dataproxy.PreSignedURLs:
         """A link to the page that the task wrote beside its outputs."""
         attempt = await self._attempt(caller, wanted)
         run = wanted.node.execution_id
         workspace = (await self._places.workspace(caller, run.project, run.domain)).id
-        outputs = attempt.closure.output_uri
-        folder = outputs.rpartition("/")[0] if outputs else self._folder(wanted, attempt.id.retry_attempt)
-        url = f"{folder}/{DECK}"
+        layout = Layout.of(self._services.data.root, workspace, run.project, run.domain, run.name)
+        url = f"{layout.prefix(wanted.node.node_id, attempt.id.retry_attempt)}/{DECK}"
         if await self._services.data.size(url) is None:
             raise FlyteError(NOT_FOUND, "the task wrote no deck")
         permit = self._permit(caller, workspace, permits.GET, url, lifetime)
         answer = dataproxy.PreSignedURLs(signed_url=[self._signed_url("data", permit)])
         answer.expires_at.FromDatetime(permit.expires_at)
         return answer
-
-    def _folder(self, wanted: Wanted, attempt: int) -> str:
-        """Where an attempt's outputs are."""
-        run = wanted.node.execution_id
-        names = (run.project, run.domain, run.name, wanted.node.node_id, str(attempt))
-        return f"{self._services.data.root}/data/{'/'.join(names)}"
 
     async def _attempt(self, caller: Caller, wanted: Wanted) -> task_executions.TaskExecution:
         """The one that is asked for, else the last."""
