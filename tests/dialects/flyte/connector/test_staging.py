@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 from pathlib import Path
 from typing import Any
@@ -90,13 +91,17 @@ async def test_endings(serve: Serve) -> None:
         (prefix / "outputs.pb").write_bytes(bytes(OUTPUTS_LIMIT + 1))
 
     async with serve(STAGED) as propeller:
-        failed = await ended("n1", ("o0",), write_error)
-        assert (failed.phase, failed.message) == (Phase.FAILED, "[USER:ValueError] boom")
-        void = await ended("n2", (), write_outputs)
-        assert void.phase == Phase.SUCCEEDED and not void.HasField("outputs")
-        assert (await ended("n3", ("o0",), broken)).agent_error.code == "OutputsNotFound"
-        assert (await ended("n4", ("o0",), large)).agent_error.code == "OutputsTooLarge"
-        assert (await ended("n5", ("o0",), lambda prefix: None)).agent_error.code == "OutputsNotFound"
+        failed, void, unreadable, long, silent = await asyncio.gather(
+            ended("n1", ("o0",), write_error),
+            ended("n2", (), write_outputs),
+            ended("n3", ("o0",), broken),
+            ended("n4", ("o0",), large),
+            ended("n5", ("o0",), lambda prefix: None),
+        )
+    assert (failed.phase, failed.message) == (Phase.FAILED, "[USER:ValueError] boom")
+    assert void.phase == Phase.SUCCEEDED and not void.HasField("outputs")
+    assert long.agent_error.code == "OutputsTooLarge"
+    assert unreadable.agent_error.code == silent.agent_error.code == "OutputsNotFound"
 
 
 def test_options_are_changed_once_and_before_what_is_the_users() -> None:

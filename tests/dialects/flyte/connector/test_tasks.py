@@ -131,15 +131,18 @@ async def test_a_task_waits_for_room_in_its_queue(propeller: Propeller) -> None:
 async def test_a_failed_task_is_known_by_what_it_wrote(propeller: Propeller) -> None:
     """Also when its exit code says nothing, and when it declares no outputs: the propeller does not look then."""
     variants = [(code, names, again) for code in (0, 1) for names in (("o0",), ()) for again in (False, True)]
-    for number, (exit_code, outputs, recoverable) in enumerate(variants):
-        meta = await propeller.running(propeller.request(template(outputs=outputs), node=f"n{number}"))
-        write_error(propeller.prefix(f"n{number}"), recoverable=recoverable)
+
+    async def fails(node: str, exit_code: int, outputs: tuple[str, ...], recoverable: bool) -> None:
+        meta = await propeller.running(propeller.request(template(outputs=outputs), node=node))
+        write_error(propeller.prefix(node), recoverable=recoverable)
         propeller.job(meta).finish(exit_code)
         done = await propeller.until(meta, Phase.FAILED, Phase.RETRYABLE_FAILED)
         assert done.phase == (Phase.RETRYABLE_FAILED if recoverable else Phase.FAILED)
         assert done.message == "[USER:ValueError] boom"
         error = done.agent_error
         assert (error.code, error.kind, error.origin) == ("USER:ValueError", recoverable, 1)
+
+    await asyncio.gather(*(fails(f"n{number}", *variant) for number, variant in enumerate(variants)))
 
 
 async def test_a_task_that_could_not_write_why_it_failed_may_be_tried_again(propeller: Propeller) -> None:
@@ -148,7 +151,9 @@ async def test_a_task_that_could_not_write_why_it_failed_may_be_tried_again(prop
     propeller.job(meta).finish(1, "the last words")
     done = await propeller.until(meta, Phase.RETRYABLE_FAILED)
     assert done.message.startswith("[RayJobFailed]")
-    assert done.message.endswith("the end of its log:\nthe last words")  # not the command, with which Ray begins the log
+    assert done.message.endswith(
+        "the end of its log:\nthe last words"
+    )  # not the command, with which Ray begins the log
 
 
 async def test_a_cluster_that_cannot_come_up_is_told_of(propeller: Propeller) -> None:
