@@ -18,7 +18,7 @@ import structlog
 from heliostat.domain.documents import Document
 from heliostat.domain.errors import Conflict, Forbidden, HeliostatError, NotFound, Retry
 from heliostat.domain.ids import PrincipalId
-from heliostat.domain.records import Principal
+from heliostat.domain.records import Principal, Role
 from heliostat.services import Caller, Services
 
 from ..runs import Phase, RunView
@@ -199,10 +199,7 @@ class Advance:
                     raise
                 fault = Fault("Aborted", "it was not begun", "USER")
                 return applied.attempt_refused(state, step, self._now(), fault)
-        try:
-            await self._runs.delete(await self._caller(), run)
-        except (Forbidden, NotFound, Refused):
-            await self._runs.delete(STOPPER, run)
+        await self._runs.delete(await self._stopper(), run)
         return applied.attempt_stopping(state, step, run, self._now())
 
     async def _make_run(self, step: BeginAttempt, state: State) -> str:
@@ -279,6 +276,14 @@ class Advance:
                 )
             self._creator = Caller(found)
         return self._creator
+
+    async def _stopper(self) -> Caller:
+        """Who ends runs: the creator, while that one may."""
+        try:
+            creator = await self._caller()
+        except Refused:
+            return STOPPER
+        return creator if creator.may(self._document.workspace, Role.EDITOR) else STOPPER
 
     def _rights(self, error: HeliostatError) -> str:
         name = self._creator.principal.name if self._creator is not None else "its creator"
