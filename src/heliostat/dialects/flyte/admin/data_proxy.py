@@ -87,7 +87,11 @@ class DataProxyCalls:
         own = (str(workspace), _segment(request.project, "project"), _segment(request.domain, "domain"), folder, file)
         url = f"{self._services.data.root}/uploads/{'/'.join(own)}"
         permit = self._permit(caller, workspace, permits.PUT, url, _lifetime(request), md5, name)
-        answer = dataproxy.CreateUploadLocationResponse(signed_url=self._signed_url("upload", permit), native_url=url)
+        # Tasks take a file of this machine by its path alone: what begins with file:// is no file to flytekit's FlyteFile.
+        native_url = url.removeprefix("file://")
+        answer = dataproxy.CreateUploadLocationResponse(
+            signed_url=self._signed_url("upload", permit), native_url=native_url
+        )
         answer.expires_at.FromDatetime(permit.expires_at)
         return answer
 
