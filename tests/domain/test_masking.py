@@ -238,3 +238,10 @@ def test_of_what_was_declared_parts_that_sound_like_secrets_are_hidden_too() -> 
 def test_lines_of_what_was_declared_are_hidden_alone() -> None:
     shown = hidden("\n".join(f"(worker pid=7) {line}" for line in KEY.splitlines()), declared_values([KEY]))
     assert "MIIEvQIBADANBgkqhkiG9w0B" not in shown and "AQEFAASCBKcwggSjAgEAAoIB" not in shown
+
+
+def test_what_everybody_is_shown_is_no_secret() -> None:
+    env = {"TASK": "flows.squares-1", "TOKEN": "flows.squares-2", "BOTH": "flows.squares-1 and more"}
+    found = of_runtime_env({"env_vars": env}, {"flows.squares-1"})
+    assert "flows.squares-1" not in found and {"flows.squares-2", "flows.squares-1 and more"} <= found
+    assert of_runtime_env({"env_vars": None}) == of_runtime_env({}) == frozenset()

@@ -15,11 +15,14 @@ CUT = "..."
 
 
 def of_job(job: Job) -> frozenset[str]:
-    """All that Ray is told of a job by its spec, and where its code came from."""
+    """All that Ray is told of a job by its spec, and where its code came from.
+
+    A variable whose value every reader of the job is shown, as a tag or in its metadata, hides nothing.
+    """
     code = job.spec.code
     requirements = job.prepared.requirements if job.prepared is not None else ()
     urls = {"urls": [code.working_dir, *code.files, code.requirements], "pip": list(requirements)}
-    return of_runtime_env(job.spec.runtime_env) | of_settings(urls)
+    return of_runtime_env(job.spec.runtime_env, job.spec.public) | of_settings(urls)
 
 
 def of_given(secrets: Iterable[GivenSecret]) -> frozenset[str]:

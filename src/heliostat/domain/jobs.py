@@ -105,6 +105,11 @@ class JobSpec:
     def temporary(self) -> bool:
         return self.cluster is None
 
+    @property
+    def public(self) -> frozenset[str]:
+        """Values that every reader of the job is shown."""
+        return frozenset((self.name, *self.tags.values(), *self.metadata.values()))
+
 
 @dataclass(frozen=True)
 class Attempt:

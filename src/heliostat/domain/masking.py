@@ -56,9 +56,14 @@ def declared_values(values: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def of_runtime_env(runtime_env: Mapping[str, Any]) -> frozenset[str]:  # JSON
-    """The same of a Ray runtime environment: its variables and a container's, passwords in the URLs of packages."""
-    return of_settings(runtime_env)
+def of_runtime_env(runtime_env: Mapping[str, Any], public: Collection[str] = ()) -> frozenset[str]:  # JSON
+    """The same of a Ray runtime environment: its variables and a container's, passwords in the URLs of packages.
+
+    A variable whose whole value is among the ``public`` ones hides nothing.
+    """
+    variables = runtime_env.get("env_vars") or {}
+    private = {name: value for name, value in variables.items() if value not in public}
+    return of_settings({**runtime_env, "env_vars": private})
 
 
 def of_settings(settings: Mapping[str, Any]) -> frozenset[str]:  # JSON, or a driver's options

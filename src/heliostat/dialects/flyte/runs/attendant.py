@@ -37,8 +37,6 @@ KEPT = timedelta(days=30)
 SOON = timedelta(seconds=1)
 LOG_LINES = 20
 LOG_CHARACTERS = 4000
-PUBLIC = ("FLYTE_INTERNAL_", "FLYTE_ATTEMPT_NUMBER", "FLYTE_K8S_ARRAY_INDEX")
-"""Variables that say where a task belongs, which its errors name as well."""
 ERROR_LIMIT = 8 << 20
 NOW = timedelta(0)
 log = structlog.get_logger()
@@ -122,9 +120,7 @@ class RunAttendant:
 
     async def _masked(self, job: Job, error: TaskError) -> TaskError:
         """Without what the task was told in confidence: errors of Ray's may quote a whole environment."""
-        variables = job.spec.runtime_env.get("env_vars", {})
-        secret = {name: value for name, value in variables.items() if not name.startswith(PUBLIC)}
-        known = of_runtime_env({**job.spec.runtime_env, "env_vars": secret})
+        known = of_runtime_env(job.spec.runtime_env, job.spec.public)
         return replace(error, message=await self._secrets.hidden(job.id, error.message, known))
 
     async def _trouble(
