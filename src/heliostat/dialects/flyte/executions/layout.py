@@ -52,8 +52,11 @@ class Layout:
 
 
 def raw_prefix(root: str, workspace: WorkspaceId, project: str, domain: str) -> str:
-    """Below which tasks put files and frames, unless the execution says otherwise."""
-    return f"{root}/raw/" + "/".join(_part(text) for text in (workspace, project, domain))
+    """Below which tasks put files and frames, unless the execution says otherwise.
+
+    On this machine it is a path without ``file://``: flytekit's FlyteFile takes what begins with that for no file.
+    """
+    return f"{root.removeprefix('file://')}/raw/" + "/".join(_part(text) for text in (workspace, project, domain))
 
 
 def _part(text: str) -> str:
