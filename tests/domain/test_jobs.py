@@ -91,7 +91,7 @@ def a_job() -> Job:
 def test_no_secret_is_printed() -> None:
     job = a_job()
     for thing in (job, job.spec, job.spec.code, job.prepared, job.spec.cluster_spec):
-        assert "secret" not in f"{thing} {thing!r}".replace("Secret(", "")
+        assert "secret" not in f"{thing} {thing!r}".replace("Secret(", "").replace("secrets=", "")
     assert "rj-1" in repr(job)
 
 

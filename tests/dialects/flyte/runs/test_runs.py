@@ -148,14 +148,18 @@ async def test_a_job_that_was_deleted(office: Office, tmp_path: Path) -> None:
 
 async def test_an_error_tells_no_secret(office: Office, tmp_path: Path) -> None:
     runs, caller = Runs(office.services, SETTINGS), await office.caller("editor")
-    where = place(tmp_path / "o", environment={"DB_PASSWORD": "hunter2-hunter2", "FLYTE_K8S_ARRAY_INDEX": "12345678-a"})
+    where = place(
+        tmp_path / "o",
+        environment={"DB_PASSWORD": "hunter2-hunter2", "SAME": "flytesnacks-1"},
+        annotations={"a": "flytesnacks-1"},
+    )
     run = await runs.create(caller, office.workspace, template(), where)
-    write_error(tmp_path / "o", "wf.t failed at 12345678-a: {'DB_PASSWORD': 'hunter2-hunter2'}")
+    write_error(tmp_path / "o", "flytesnacks-1 failed: {'DB_PASSWORD': 'hunter2-hunter2'}")
     await ended(office, run)
     await RunAttendant(office.services).look(await document(office, run))
     view = await runs.get(run)
     assert view is not None
-    assert view.message == "[USER:ValueError] wf.t failed at 12345678-a: {'DB_PASSWORD': '****'}"
+    assert view.message == "[USER:ValueError] flytesnacks-1 failed: {'DB_PASSWORD': '****'}"
 
 
 async def test_storage_trouble_is_borne_for_a_while(office: Office, tmp_path: Path) -> None:
