@@ -13,6 +13,8 @@ from grpc import StatusCode
 
 from heliostat.dialects.flyte.executions.phases import NodePhase
 from heliostat.dialects.flyte.runs.phases import Phase
+from heliostat.dialects.flyte.runs.runs import Runs
+from heliostat.domain.errors import Unavailable
 from heliostat.domain.records import Role
 
 from ..admin.messages import (
@@ -26,6 +28,7 @@ from ..admin.messages import (
     node,
     task_node,
     template,
+    workflow,
 )
 from .conftest import Open
 from .literals import literal_map
@@ -410,6 +413,14 @@ async def test_what_cannot_begin_is_refused_before_anything_is_stored(stage: Sta
     assert stage.troupe.played == []
 
 
+async def test_what_executions_cannot_run_is_refused_when_it_is_registered(stage: Stage) -> None:
+    await stage.task("double", lambda x: 2 * x)
+    one = task_node("n0", "double", x=".x")
+    one.task_node.overrides.pod_template.primary_container_name = "other"
+    code, told = await stage.refused("CreateWorkflow", workflow(template("w", one)))
+    assert code is StatusCode.UNIMPLEMENTED and "node n0 is a task with another pod template" in told
+
+
 async def test_a_name_is_taken_once(stage: Stage) -> None:
     await stage.task("double", lambda x: 2 * x)
     one = identifier(TASK, "double")
@@ -498,3 +509,51 @@ async def test_nodes_and_attempts_that_are_not_there(stage: Stage) -> None:
     gone = identifier_pb2.WorkflowExecutionIdentifier(project="p", domain="d", name="gone")
     request = execution_pb2.WorkflowExecutionGetRequest(id=gone)
     assert (await stage.refused("GetExecution", request))[0] is StatusCode.NOT_FOUND
+
+
+# --- crashes --------------------------------------------------------------------------------------------------------------
+
+
+class Unlucky:
+    """The server dies between making runs and writing that down, so often."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+        self.left = times
+        self.runs: list[str] = []
+        self.lost = asyncio.Event()
+        create = Runs.create
+
+        async def dying(runs: Runs, *arguments: Any, **more: Any) -> Any:
+            self.runs.append(await create(runs, *arguments, **more))
+            if self.left > 0:
+                self.left -= 1
+                self.lost.set()
+                raise Unavailable("gone")
+            return self.runs[-1]
+
+        monkeypatch.setattr(Runs, "create", dying)
+
+
+async def test_a_run_that_was_made_and_not_written_down_is_found_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.task("double", lambda x: 2 * x)
+    unlucky = Unlucky(monkeypatch, 2)
+    id = await stage.begin(identifier(TASK, "double"), inputs={"x": 4})
+    assert (await stage.ended(id)).closure.phase == SUCCEEDED
+    assert len(unlucky.runs) == 3 and len(set(unlucky.runs)) == 1
+    assert stage.troupe.names == ["double"]
+
+
+async def test_a_run_that_was_made_and_not_written_down_is_ended_by_an_abort(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.task("forever", forever)
+    unlucky = Unlucky(monkeypatch, 1)
+    id = await stage.begin(identifier(TASK, "forever"), inputs={"x": 4})
+    await unlucky.lost.wait()
+    await stage.terminate(id)
+    found = await stage.ended(id)
+    assert found.closure.phase == ABORTED and len(set(unlucky.runs)) == 1
+    (attempt,) = await stage.attempts(id)
+    assert attempt.closure.phase == Phase.ABORTED and attempt.closure.metadata.generated_name == unlucky.runs[0]

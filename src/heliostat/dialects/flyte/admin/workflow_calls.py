@@ -10,6 +10,7 @@ from heliostat.domain.documents import Document
 from heliostat.services import Caller
 
 from ..errors import invalid
+from ..executions import graph
 from . import lists, workflows
 from .references import Reference, identifier, reference
 from .registry import Registry
@@ -32,6 +33,7 @@ class WorkflowCalls:
             if use.task not in known:
                 raise invalid(use.path, f"the task {use.task} is not registered")
         workflows.check(request.spec, known)
+        graph.build(workflows.closure(id, request.spec, known))  # raises for what only executions refuse
         await self._entities.add(caller, identifiers.WORKFLOW, id, request)
         return admin_workflows.WorkflowCreateResponse()
 

@@ -357,7 +357,7 @@ def _seen(attempt: Attempt, view: RunView | None, now: datetime, *, brief: bool)
     told = not brief or (view.settled and view.phase is not Phase.SUCCEEDED)
     return replace(
         attempt, phase=view.phase, settled=view.settled, message=view.message if told else "", code=view.code,
-        origin=view.origin, started_at=view.started_at, links=attempt.links if brief else view.links,
+        origin=view.origin, started_at=view.started_at, links=view.links if told else (),
         info=attempt.info if brief else dict(view.info), ended_at=(view.ended_at or now) if view.settled else None,
     )  # fmt: skip
 
