@@ -557,3 +557,28 @@ async def test_a_run_that_was_made_and_not_written_down_is_ended_by_an_abort(
     assert found.closure.phase == ABORTED and len(set(unlucky.runs)) == 1
     (attempt,) = await stage.attempts(id)
     assert attempt.closure.phase == Phase.ABORTED and attempt.closure.metadata.generated_name == unlucky.runs[0]
+
+
+async def test_a_node_that_cannot_be_begun_just_now_holds_up_no_other(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = asyncio.Event()
+    create = Runs.create
+
+    async def troubled(
+        runs: Runs, caller: Any, workspace: Any, template: Any, place: Any, *more: Any, **named: Any
+    ) -> Any:
+        if place.node == "n0" and not good.is_set():
+            raise Unavailable("not now")
+        return await create(runs, caller, workspace, template, place, *more, **named)
+
+    monkeypatch.setattr(Runs, "create", troubled)
+    await stage.task("double", lambda x: 2 * x)
+    one, two = task_node("n0", "double", x=".x"), task_node("n1", "double", x=".x")
+    await stage.workflow(template("w", one, two, task_node("n2", "double", x="n1.o0")))
+    id = await stage.begin(identifier(LAUNCH_PLAN, "w"), inputs={"x": 1})
+    while (nodes := await stage.nodes(id)).keys() != {"n0", "n1", "n2"}:
+        await asyncio.sleep(0.02)
+    assert nodes["n0"].closure.phase == NodePhase.RUNNING and nodes["n1"].closure.phase == NodePhase.SUCCEEDED
+    good.set()
+    assert (await stage.ended(id)).closure.phase == SUCCEEDED

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -54,6 +54,15 @@ class Refused(Exception):
     """The execution cannot go on; the message says why."""
 
 
+@dataclass(frozen=True)
+class _Done:
+    """What steps have come to."""
+
+    state: State
+    trouble: HeliostatError | None = None
+    """Why some are still owed."""
+
+
 class Advance:
     def __init__(self, services: Services, runs: Runs, programs: Programs, document: Document) -> None:
         self._services = services
@@ -87,20 +96,26 @@ class Advance:
                 await self._save(state)
             if not plan.steps:
                 return None if state.phase.final else LOOK_AGAIN
-            after = await self._perform(plan.steps, state)
-            if after != state:
-                state = after
+            done = await self._perform(plan.steps, state)
+            if done.state != state:
+                state = done.state
                 await self._save(state)
+            if done.trouble is not None:
+                raise done.trouble
         return NOW
 
-    async def _perform(self, steps: tuple[Step, ...], state: State) -> State:
+    async def _perform(self, steps: tuple[Step, ...], state: State) -> _Done:
+        """All of them: one that cannot be done now keeps none of the others from being written down."""
+        trouble: HeliostatError | None = None
         for step in steps:
             try:
                 state = await self._step(step, state)
             except Refused as error:
                 fault = Fault("PermissionDenied", f"[PermissionDenied] {error}", "USER")
-                return applied.execution_refused(state, self._now(), fault)
-        return state
+                return _Done(applied.execution_refused(state, self._now(), fault))
+            except HeliostatError as error:
+                trouble = trouble or error
+        return _Done(state, trouble)
 
     async def _step(self, step: Step, state: State) -> State:
         match step:

@@ -83,8 +83,6 @@ class ExecutionCalls:
 
     async def relaunch(self, caller: Caller, request: Message) -> Message:
         document = await self._document(caller, request.id)
-        if not caller.may(document.workspace, Role.EDITOR):
-            raise Forbidden("begin executions", caller.principal.name, Role.EDITOR)
         inputs = await self._values(read_execution(document.body).inputs_url)
         if inputs is None:
             raise FlyteError(
@@ -141,6 +139,8 @@ class ExecutionCalls:
         """Note that it is to end; the conductor ends it. One that ends already is left to that."""
         for left in reversed(range(TRIES)):
             document = await self._document(caller, request.id)
+            if not caller.may(document.workspace, Role.EDITOR):
+                raise Forbidden("terminate executions", caller.principal.name, Role.EDITOR)
             one = read_execution(document.body)
             if one.state.abort is not None:
                 break

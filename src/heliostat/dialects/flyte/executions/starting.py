@@ -17,7 +17,9 @@ from flyteidl.admin import execution_pb2, launch_plan_pb2
 from flyteidl.core import identifier_pb2
 
 from heliostat.domain.documents import Document, NewDocument
+from heliostat.domain.errors import Forbidden
 from heliostat.domain.ids import WorkspaceId
+from heliostat.domain.records import Role
 from heliostat.services import Caller, Services
 
 from .. import names
@@ -66,6 +68,8 @@ class Starter:
     async def create(self, caller: Caller, request: Message) -> Message:
         """The identifier (core.WorkflowExecutionIdentifier) of what admin.ExecutionCreateRequest asks for."""
         workspace = await self._workspace(caller, request.project, request.domain)
+        if not caller.may(workspace, Role.EDITOR):
+            raise Forbidden("begin executions", caller.principal.name, Role.EDITOR)
         name = self._name(request.name)
         _check_spec(request.spec)
         await self._check_free(caller, workspace, request.project, request.domain, name)
@@ -85,6 +89,8 @@ class Starter:
 
     async def relaunch(self, caller: Caller, request: Message, document: Document, inputs: Message) -> Message:
         """The same again, with the same inputs, from the beginning (admin.ExecutionRelaunchRequest)."""
+        if not caller.may(document.workspace, Role.EDITOR):
+            raise Forbidden("begin executions", caller.principal.name, Role.EDITOR)
         old = read_execution(document.body)
         name = self._name(request.name)
         await self._check_free(caller, document.workspace, old.project, old.domain, name)
