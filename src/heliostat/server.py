@@ -202,6 +202,7 @@ def flyte_settings(settings: Settings, file: ConfigFile) -> FlyteSettings:
         staging=given.staging,
         max_upload_bytes=given.max_upload_mib << 20,
         connector=_propellers_door(given.connector),
+        keep=_days(file.retention.job_days),
     )
     return chosen if release is None else replace(chosen, release=release)
 

@@ -101,10 +101,10 @@ class Work:
             _leases(store, clock, "activity", settings),
             settings.activities,
         )
-        self._attendance = Attendance(store, clock)
-        self.documents = Loop(store, self._attendance, _leases(store, clock, "document", settings), settings.documents)
+        self.attendance = Attendance(store, clock)
+        self.documents = Loop(store, self.attendance, _leases(store, clock, "document", settings), settings.documents)
         self._meter = Meter(store, clock, settings.meter)
-        self._retention = Retention(store, storage, clock, settings.retention, self._attendance.remove_expired)
+        self._retention = Retention(store, storage, clock, settings.retention, self.attendance.remove_expired)
         self._blobs = Blobs(settings.fetch.options)
         self.tools = JobTools(
             storage,
@@ -120,7 +120,7 @@ class Work:
 
     def attend(self, attendant: Attendant) -> None:
         """Have the documents of its kind looked after; before :meth:`run`."""
-        self._attendance.add(attendant)
+        self.attendance.add(attendant)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -148,7 +148,7 @@ class Work:
 
     def _job_moved(self, job: JobId, cluster: ClusterId) -> None:
         self.activities.wake(cluster)
-        self._attendance.job_changed(job)
+        self.attendance.job_changed(job)
         self.tools.news.tell(job)
 
     async def _wake_others(self, cluster: ClusterId) -> None:

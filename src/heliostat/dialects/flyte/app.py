@@ -65,7 +65,8 @@ class Flyte:
     @property
     def attendants(self) -> Sequence[Attendant]:
         """Who looks after the dialect's documents."""
-        return RunAttendant(self._services), Conductor(self._services, self._runs)
+        keep = self._settings.keep
+        return RunAttendant(self._services, keep), Conductor(self._services, self._runs, keep)
 
     @property
     def figures(self) -> ConnectorMetrics:

@@ -51,3 +51,5 @@ class FlyteSettings:
     """Of one file that a client uploads: what Ray takes as a working directory at most."""
     connector: ConnectorSettings | None = None
     """None = propellers have no door of their own."""
+    keep: timedelta | None = timedelta(days=90)
+    """How long an execution, a run and what they left in ``data_url`` stay after their end; None = for ever."""

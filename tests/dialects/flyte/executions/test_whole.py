@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -126,6 +128,20 @@ async def test_a_single_task_as_the_client_follows_it(stage: Stage) -> None:
     (_, inputs, environment) = stage.troupe.played[0]
     assert inputs == {"x": 21} and environment["COLOUR"] == "blue" and environment["FLYTE_ATTEMPT_NUMBER"] == "0"
     assert environment["FLYTE_INTERNAL_EXECUTION_ID"] == id.name
+
+
+async def test_one_that_has_expired_goes_with_its_data(stage: Stage) -> None:
+    await stage.task("double", lambda x: 2 * x)
+    id = await stage.begin(identifier(TASK, "double"), "old", inputs={"x": 1})
+    await stage.ended(id)
+    found = await stage.services.documents.find("flyte.execution", "p/d/old")
+    assert found is not None and found.expires_at is not None
+    assert found.expires_at - found.modified_at >= timedelta(days=89)
+    assert list((stage.up.home / "flyte" / "data").rglob("outputs.pb"))
+    await stage.services.documents.save(replace(found, expires_at=found.created_at))
+    assert await stage.up.running.server.work.attendance.remove_expired() == 1
+    assert not list((stage.up.home / "flyte" / "data").rglob("*.pb"))
+    assert await stage.services.documents.find("flyte.execution", "p/d/old") is None
 
 
 async def test_a_user_error_is_told_with_its_code_first(stage: Stage) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from heliostat.dialects.flyte.runs import KIND, Phase, RunRecord
-from heliostat.dialects.flyte.runs.attendant import KEPT, LOG_PATIENCE, LOOK_AGAIN, NOW, PATIENCE, SOON, RunAttendant
+from heliostat.dialects.flyte.runs.attendant import LOG_PATIENCE, LOOK_AGAIN, NOW, PATIENCE, SOON, RunAttendant
 from heliostat.dialects.flyte.runs.runs import Runs
 from heliostat.dialects.flyte.settings import FlyteSettings
 from heliostat.dialects.flyte.translate.submission import RunPlace
@@ -114,12 +114,13 @@ async def test_who_has_no_role_any_more_does_not_keep_a_run_from_its_end(office:
 async def test_an_open_run_is_looked_at_again_and_a_closed_one_is_kept_for_a_while(
     office: Office, tmp_path: Path
 ) -> None:
-    run, attendant = await made(office, tmp_path), RunAttendant(office.services)
+    keep = timedelta(days=3)
+    run, attendant = await made(office, tmp_path), RunAttendant(office.services, keep)
     assert await attendant.look(await document(office, run)) == LOOK_AGAIN
     await ended(office, run, JobStatus.CANCELLED)
     assert await attendant.look(await document(office, run)) is None
     closed = await document(office, run)
-    assert not closed.open and closed.expires_at == office.clock.now() + KEPT
+    assert not closed.open and closed.expires_at == office.clock.now() + keep
     assert (await record(office, run)).outcome is not None
     assert await attendant.look(closed) is None  # looked at once more, it stays as it is
     await attendant.forget(closed)
@@ -222,7 +223,7 @@ async def _changed(office: Office, run: JobId, change: Callable[[Job], Job]) -> 
     await office.store.write(work)
 
 
-async def test_a_run_of_an_execution_wakes_it_and_stays_as_long_as_it(office: Office, tmp_path: Path) -> None:
+async def test_a_run_of_an_execution_wakes_it_and_without_a_limit_stays_for_ever(office: Office, tmp_path: Path) -> None:
     runs, caller = Runs(office.services, FlyteSettings(staging=True)), await office.caller("editor")
     task = template()
     task.metadata.timeout.seconds = 90

@@ -64,8 +64,11 @@ class _Done:
 
 
 class Advance:
-    def __init__(self, services: Services, runs: Runs, programs: Programs, document: Document) -> None:
+    def __init__(
+        self, services: Services, runs: Runs, programs: Programs, document: Document, keep: timedelta | None = None
+    ) -> None:
         self._services = services
+        self._keep = keep
         self._data = services.data
         self._runs = runs
         self._programs = programs
@@ -310,8 +313,10 @@ class Advance:
         before = self._execution.state.phase
         self._execution = replace(self._execution, state=state)
         body = self._execution.write()
+        over = state.phase.final
+        expires = self._now() + self._keep if over and self._keep is not None else None
         self._document = await self._services.documents.save(
-            replace(self._document, body=body, open=not state.phase.final)
+            replace(self._document, body=body, open=not over, expires_at=expires)
         )
         if state.phase is not before:
             log.info("execution goes on", execution=self._document.key, phase=state.phase.name)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 class Conductor:
     kind = EXECUTION_KIND
 
-    def __init__(self, services: Services, runs: Runs) -> None:
+    def __init__(self, services: Services, runs: Runs, keep: timedelta | None = None) -> None:
+        """``keep``: how long an execution and its data stay after its end; None = for ever."""
+        self._keep = keep
         self._services = services
         self._runs = runs
         self._programs: Programs | None = None
@@ -29,7 +31,7 @@ class Conductor:
 
         if self._programs is None:
             self._programs = Programs(self._services.documents)
-        return await Advance(self._services, self._runs, self._programs, document).go_on()
+        return await Advance(self._services, self._runs, self._programs, document, self._keep).go_on()
 
     async def forget(self, document: Document) -> None:
         from .layout import Layout

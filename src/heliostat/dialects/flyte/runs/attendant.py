@@ -32,8 +32,6 @@ PATIENCE = timedelta(minutes=10)
 LONGEST_PAUSE = timedelta(seconds=30)
 LOG_PATIENCE = timedelta(seconds=15)
 """For the end of a failed job's log, which says why."""
-KEPT = timedelta(days=30)
-"""How long a run that belongs to no execution of ours is known after its end, with what is staged for it."""
 SOON = timedelta(seconds=1)
 LOG_LINES = 20
 LOG_CHARACTERS = 4000
@@ -49,7 +47,9 @@ class _OutputsTooLarge(Exception):
 class RunAttendant:
     kind = KIND
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, keep: timedelta | None = None) -> None:
+        """``keep``: how long a run is known after its end, with what is staged for it; None = for ever."""
+        self._keep = keep
         self._jobs = services.jobs
         self._documents = services.documents
         self._data = services.data
@@ -149,7 +149,7 @@ class RunAttendant:
         return await self._save(document, record, open=False)
 
     async def _save(self, document: Document, record: RunRecord, *, open: bool) -> timedelta | None:
-        expires = None if open or document.parent else self._clock.now() + KEPT
+        expires = None if open or self._keep is None else self._clock.now() + self._keep
         try:
             await self._documents.save(replace(document, body=record.encode(), open=open, expires_at=expires))
         except Conflict:
