@@ -12,7 +12,7 @@ import pytest
 
 from heliostat.domain.errors import InvalidRequest, Unavailable
 from heliostat.services.data import DataService
-from heliostat.storage.blobs import Blobs
+from heliostat.storage.blobs import PLACES, Blobs
 
 
 @pytest.fixture(params=["file", "path", "memory", pytest.param("s3", marks=pytest.mark.slow)])
@@ -67,11 +67,32 @@ async def test_what_is_no_plain_file_is_not_read(tmp_path: Path) -> None:
     await blobs.close()
 
 
-@pytest.mark.parametrize("url", ["", "relative/path", "no://such-driver", "file://host/x", "zip::file:///x", "s3://"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "relative/path", "no://such-driver", "file://host/x", "zip::file:///x", "s3://",
+        "http://127.0.0.1:9/latest/meta-data", "local:///etc/hostname", "LOCAL:///etc/hostname",
+    ],
+)  # fmt: skip
 async def test_urls_that_lead_nowhere(url: str) -> None:
     blobs = Blobs({})
     with pytest.raises(InvalidRequest):
         await blobs.read(url, 9)
+    await blobs.close()
+
+
+async def test_an_operator_lets_more_schemes_in(tmp_path: Path) -> None:
+    blobs = Blobs({"local": {}})
+    (tmp_path / "x").write_bytes(b"1")
+    assert await blobs.read(f"local://{tmp_path}/x", 9) == b"1"
+    await blobs.close()
+
+
+async def test_any_number_of_buckets_leaves_few_drivers_behind() -> None:
+    blobs = Blobs({})
+    for number in range(PLACES + 3):
+        assert await blobs.read(f"memory://{uuid.uuid4().hex}-{number}/x", 9) is None
+    assert len(blobs._opened) == PLACES
     await blobs.close()
 
 

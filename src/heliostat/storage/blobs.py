@@ -20,12 +20,17 @@ from urllib.parse import urlsplit
 from heliostat.domain.errors import HeliostatError, InvalidRequest, NotReady, Unavailable
 from heliostat.domain.masking import hidden, of_settings, shown_url
 
-from .drivers import opened
+from .drivers import PACKAGES, opened
 from .files import COPY_BYTES, make_folders, replacing
 from .workers import Workers
 
 SECONDS = 30.0
 CAUSE_CHARACTERS = 300
+PLACES = 100
+"""Buckets whose drivers are kept at hand."""
+SCHEMES = frozenset(("file", "memory", "abfs", "abfss", *PACKAGES))
+"""Users name URLs, and the server goes there with its own rights: so not to web servers of its network, nor by a driver that is
+one for local files by another name. More are let in by giving them options."""
 T = TypeVar("T")
 
 
@@ -73,6 +78,11 @@ class Blobs:
 
     async def _run(self, url: str, call: Callable[..., T], *arguments: object) -> T:
         scheme = _scheme(url)
+        if scheme not in SCHEMES and scheme not in self._options:
+            raise InvalidRequest(
+                f"{shown_url(url)}: the server reads nothing of {scheme}:// unless its operator adds a table "
+                f"[storage.options.{scheme}]"
+            )
         workers = self._workers.get(scheme)
         if workers is None:
             workers = self._workers[scheme] = Workers(f"what is behind {scheme}://", seconds=self._seconds)
@@ -165,9 +175,10 @@ class Blobs:
     def _files(self, url: str, scheme: str) -> tuple[Any, str]:  # a file system of fsspec
         place = f"{scheme}://{urlsplit(url).netloc}"
         with self._lock:
-            if place not in self._opened:
-                self._opened[place] = opened(url, self._options.get(scheme, {}))[0]
-            files = self._opened[place]
+            files = self._opened.pop(place, None) or opened(url, self._options.get(scheme, {}))[0]
+            self._opened[place] = files  # the one that was used last is the last
+            while len(self._opened) > PLACES:
+                del self._opened[next(iter(self._opened))]
         return files, str(files._strip_protocol(url))
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from heliostat.domain.documents import NewDocument
-from heliostat.domain.errors import NotFound
+from heliostat.domain.errors import Forbidden, NotFound
 from heliostat.domain.ids import JobId, PrincipalId, WorkspaceId
 from heliostat.domain.records import Principal, Role
 from heliostat.services import Caller, JobView, Services
@@ -59,12 +59,14 @@ class Runs:
         from ..translate.submission import run_key, submission
         from ..translate.task import read_task
 
+        if not caller.may(workspace, Role.EDITOR):
+            raise Forbidden("run tasks", caller.principal.name, Role.EDITOR)  # before anything is written in its name
         task = read_task(template, self._settings, self._services.installation)
         key = run_key(place)
         staged = None
         if self._settings.staging and not of_execution:
             data = b"" if inputs is None else inputs.SerializeToString()
-            staged = await self._staging.bring(key, task.argv, data)
+            staged = await self._staging.bring(workspace, key, task.argv, data)
             task = replace(task, argv=staged.argv)
         wish = submission(task, place, self._settings, key, deadline=task.timeout if of_execution else None)
         job = await self._clusters.submit(caller, workspace, task, wish, f"flyte/{key}")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from heliostat.domain.ids import WorkspaceId
 from heliostat.domain.masking import shown_url
 from heliostat.services import DataService
 
@@ -38,9 +39,10 @@ class Staging:
     def __init__(self, data: DataService) -> None:
         self._data = data
 
-    async def bring(self, run_key: str, argv: Sequence[str], inputs: bytes) -> Staged:
-        """Put everything in place. The same for the same key, so that it can be repeated."""
-        root = f"{self._data.root}/staged/{run_key}"
+    async def bring(self, workspace: WorkspaceId, run_key: str, argv: Sequence[str], inputs: bytes) -> Staged:
+        """Put everything in place. The same for the same key, so that it can be repeated; in each workspace another, since
+        others may give their runs the same names there."""
+        root = f"{self._data.root}/staged/{workspace}/{run_key}"
         await self._data.write(f"{root}/inputs.pb", inputs)
         archive = value_of(argv, _ARCHIVE_OPTION)
         moved = {
@@ -78,7 +80,7 @@ class Staging:
 
 def _local(url: str) -> bool:
     """A path of this machine: the server copies none of its own files for others."""
-    return url.startswith(("/", "file:")) or "://" not in url
+    return "://" not in url or url.lower().startswith(("/", "file:"))
 
 
 def value_of(argv: Sequence[str], option: str) -> str | None:
