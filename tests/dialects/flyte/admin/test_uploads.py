@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from pathlib import Path
@@ -148,6 +149,25 @@ async def test_a_client_that_stalls_or_goes(door: Door, monkeypatch: pytest.Monk
     assert not list(door.services.data.scratch.glob("upload-*"))
 
 
+async def test_a_stranger_cannot_hold_a_connection_by_a_drop_now_and_then(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfers, "DRAIN_SECONDS", 0.05)
+    transfer = transfers.Transfers(door.services, b"a key for uploads", 1 << 20)
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def drops() -> Any:
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    async with asyncio.timeout(5):
+        await transfer({"type": "http", "method": "PUT", "headers": []}, drops, send, "put", "no-permit")
+    assert sent[0]["status"] == 403
+
+
 async def test_a_permit_ends_with_its_time_and_its_owners_role(door: Door) -> None:
     editor = await door.robot("editor", "editor")
     viewer = await door.robot("viewer", "viewer")
@@ -215,3 +235,9 @@ async def test_a_deck_is_shown_by_a_link(door: Door) -> None:
     run.project, run.domain, run.name = "p", "d", "run"
     found = await door.call("CreateDownloadLink", other)
     assert (await door.http.get(found.pre_signed_urls.signed_url[0])).text == "<h1>deck</h1>"
+    run.project = "default"
+    await door.services.data.write(folder.replace("/p/d/", "/default/d/") + "/deck.html", b"<h1>deck</h1>")
+    shown = await door.call("CreateDownloadLink", other, token=await door.robot("viewer", "viewer"))
+    assert (await door.http.get(shown.pre_signed_urls.signed_url[0])).text == "<h1>deck</h1>"
+    await door.http.delete(f"/v1/workspaces/{door.up.workspace}/roles/viewer")
+    assert (await door.http.get(shown.pre_signed_urls.signed_url[0])).status_code == 403

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import hashlib
 import tempfile
 from collections.abc import AsyncIterator
@@ -37,6 +38,8 @@ DRAINED = 64 << 20
 """Bytes that are read of a body which is refused, since most clients only listen when they have sent it all."""
 PATIENCE_SECONDS = 60.0
 """Between two pieces of a body."""
+DRAIN_SECONDS = 30.0
+"""For all that is read of a body which is refused: anybody may send one."""
 _PAGE_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """For what a task wrote: it is shown as it is, and can do nothing in our name."""
 log = structlog.get_logger()
@@ -101,7 +104,7 @@ class Transfers:
     async def _get(self, scope: Scope, body: _Body, text: str) -> Response:
         if scope["method"] not in ("GET", "HEAD"):
             raise Refused(405, "This address takes GET.")
-        permit = await self._permitted(text, permits.GET, Role.EDITOR)
+        permit = await self._permitted(text, permits.GET, Role.VIEWER)
         data = await self._services.data.read(permit.url, LARGEST_DOWNLOAD)
         if data is None:
             raise Refused(404, "There is nothing any more at this address.")
@@ -197,10 +200,12 @@ class _Body:
     async def drain(self) -> None:
         """Read on for a while, to no purpose but that the client listens then. Raises Refused when it stalls."""
         size = 0
-        async for piece in self.pieces():
-            size += len(piece)
-            if size > DRAINED:
-                return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                async for piece in self.pieces():
+                    size += len(piece)
+                    if size > DRAINED:
+                        return
 
 
 def _keep(file: IO[bytes], digest: hashlib._Hash, data: bytes) -> None:
