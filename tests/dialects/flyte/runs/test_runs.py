@@ -163,6 +163,23 @@ async def test_an_error_tells_no_secret(office: Office, tmp_path: Path) -> None:
     assert view.message == "[USER:ValueError] flytesnacks-1 failed: {'DB_PASSWORD': '****'}"
 
 
+async def test_an_error_tells_no_secret_of_its_cluster(office: Office, tmp_path: Path) -> None:
+    runs, caller = Runs(office.services, SETTINGS), await office.caller("editor")
+    env = [{"name": "REDIS_PASSWORD", "value": "hunter2-hunter2"}]
+    pod = {"primaryContainerName": "ray-head", "podSpec": {"containers": [{"name": "ray-head", "env": env}]}}
+    own = template(custom={"rayCluster": {"headGroupSpec": {"k8sPod": pod}}})
+    instance = await office.run_of((await office.running("one")).id)
+    existing = template(labels={"heliostat/cluster": "one"})
+    for node, made, secret in (("n0", own, "hunter2-hunter2"), ("n1", existing, instance.ray_token.reveal())):
+        prefix = tmp_path / node
+        run = await runs.create(caller, office.workspace, made, replace(place(prefix), node=node))
+        write_error(prefix, f"environ: {secret}")
+        await ended(office, run)
+        await RunAttendant(office.services).look(await document(office, run))
+        shown = await runs.get(run)
+        assert shown is not None and shown.message == "[USER:ValueError] environ: ****"
+
+
 async def test_storage_trouble_is_borne_for_a_while(office: Office, tmp_path: Path) -> None:
     blobs = DownBlobs({})
     services = replace(office.services, data=DataService(blobs, f"file://{tmp_path}/data", tmp_path / "scratch"))
@@ -223,7 +240,9 @@ async def _changed(office: Office, run: JobId, change: Callable[[Job], Job]) -> 
     await office.store.write(work)
 
 
-async def test_a_run_of_an_execution_wakes_it_and_without_a_limit_stays_for_ever(office: Office, tmp_path: Path) -> None:
+async def test_a_run_of_an_execution_wakes_it_and_without_a_limit_stays_for_ever(
+    office: Office, tmp_path: Path
+) -> None:
     runs, caller = Runs(office.services, FlyteSettings(staging=True)), await office.caller("editor")
     task = template()
     task.metadata.timeout.seconds = 90

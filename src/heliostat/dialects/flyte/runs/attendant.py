@@ -16,8 +16,8 @@ from heliostat.domain.documents import Document
 from heliostat.domain.errors import Conflict, HeliostatError, InvalidRequest, NotFound, Unavailable
 from heliostat.domain.job_states import JobStatus
 from heliostat.domain.jobs import Job
-from heliostat.domain.masking import of_runtime_env
-from heliostat.services import Services
+from heliostat.domain.masking import of_runtime_env, secret_values
+from heliostat.services import JobView, Services
 
 from .logs import RunLogs
 from .outcome import Found, TaskError, error_of, given_up, job_lost, needs_reading, outcome, outputs_of, too_large
@@ -62,9 +62,10 @@ class RunAttendant:
         record = RunRecord.decode(document.body)
         if record.outcome is not None:
             return await self._close(document, record)
-        job = await self._job(document)
-        if job is None:
+        seen = await self._seen(document)
+        if seen is None:
             return await self._close(document, record.ended(job_lost()))
+        job = seen.job
         if not job.status.final:
             return LOOK_AGAIN
         now = self._clock.now()
@@ -75,7 +76,7 @@ class RunAttendant:
         except Unavailable as error:
             return await self._trouble(document, record, error, now)
         if found.error is not None:
-            found = replace(found, error=await self._masked(job, found.error))
+            found = replace(found, error=await self._masked(seen, found.error))
         silent = job.status is JobStatus.FAILED and found.error is None
         if silent and not job.logs_complete and job.ended_at is not None and now - job.ended_at < LOG_PATIENCE:
             return SOON
@@ -89,11 +90,11 @@ class RunAttendant:
         if record.staged:
             await self._staging.forget(record.staged)
 
-    async def _job(self, document: Document) -> Job | None:
+    async def _seen(self, document: Document) -> JobView | None:
         if document.job is None:
             return None
         try:
-            return (await self._jobs.get(OURSELVES, document.workspace, document.job)).job
+            return await self._jobs.get(OURSELVES, document.workspace, document.job)
         except NotFound:
             return None
 
@@ -118,10 +119,10 @@ class RunAttendant:
         except InvalidRequest as error:
             return Found(unreadable=error.message)
 
-    async def _masked(self, job: Job, error: TaskError) -> TaskError:
+    async def _masked(self, seen: JobView, error: TaskError) -> TaskError:
         """Without what the task was told in confidence: errors of Ray's may quote a whole environment."""
-        known = of_runtime_env(job.spec.runtime_env, job.spec.public)
-        return replace(error, message=await self._secrets.hidden(job.id, error.message, known))
+        known = of_runtime_env(seen.job.spec.runtime_env, seen.job.spec.public) | _of_nodes(seen)
+        return replace(error, message=await self._secrets.hidden(seen.job.id, error.message, known))
 
     async def _trouble(
         self, document: Document, record: RunRecord, error: Unavailable, now: datetime
@@ -155,3 +156,15 @@ class RunAttendant:
         except Conflict:
             return NOW  # another has looked meanwhile: look at what is there now
         return None
+
+
+def _of_nodes(seen: JobView) -> frozenset[str]:
+    """What the nodes of its cluster were told in confidence, and so all that runs on them."""
+    spec = seen.job.spec.cluster_spec if seen.cluster is None else seen.cluster.spec
+    known = frozenset[str]()
+    if seen.instance is not None:
+        spec = seen.instance.spec
+        known |= {seen.instance.ray_token.reveal(), seen.instance.submit_token.reveal()}
+    for shape in (spec.head, *(group.shape for group in spec.workers)):
+        known |= secret_values(shape.env)
+    return known
