@@ -100,6 +100,14 @@ def test_where_the_workflow_says_so_other_nodes_go_on_after_a_failure() -> None:
     assert machine.saved.phase is ExecutionPhase.FAILED
 
 
+def test_thousands_of_nodes_in_a_row_that_can_never_run() -> None:
+    """Whatever the order in which the workflow lists them."""
+    nodes = [node("n0"), *(node(f"n{index}", f"n{index - 1}") for index in range(1, 3000))]
+    machine = Machine(graph(*reversed(nodes), fail_at_once=False), ends({"n0": Phase.FAILED}))
+    machine.run_out()
+    assert machine.made == [("n0", 0, 0)] and machine.saved.phase is ExecutionPhase.FAILED
+
+
 def test_an_abort_stops_everything_and_begins_nothing_more() -> None:
     machine = Machine(graph(node("n0"), node("n1", "n0"), node("n2")))
     machine.settle()

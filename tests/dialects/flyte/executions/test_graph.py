@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from heliostat.dialects.flyte.admin import workflows
 from heliostat.dialects.flyte.admin.references import Reference
 from heliostat.dialects.flyte.errors import INVALID_ARGUMENT, UNIMPLEMENTED, FlyteError
 from heliostat.dialects.flyte.executions import programs
-from heliostat.dialects.flyte.executions.graph import Kind, build
+from heliostat.dialects.flyte.executions.graph import DEEPEST, MOST_RETRIES, Kind, build
 
 from ..admin.messages import WORKFLOW, binding, identifier, node, spec, task, task_node, template
 
@@ -21,6 +22,9 @@ KNOWN = {
     for name, inputs in (("a", "x"), ("b", "x y"))
 }
 TASK_REF = 'reference_id { resource_type: TASK project: "p" domain: "d" name: "a" version: "v1" }'
+
+
+A = Reference("p", "d", "a", "v1")
 
 
 def closure(found: admin_workflows.WorkflowSpec) -> Any:
@@ -160,6 +164,31 @@ def test_a_workflow_that_unfolds_without_end_in_sight_is_refused() -> None:
     for depth in range(1, 20):
         layers.append(template(f"l{depth}", sub("s", f"l{depth - 1}"), sub("t", f"l{depth - 1}")))
     assert "more than 5000 nodes" in refusal(spec(layers[-1], *layers[:-1]))[1]
+
+
+def test_a_workflow_is_no_deeper_than_can_be_walked() -> None:
+    def nested(depth: int) -> Any:
+        layers = [template("l0", task_node("n0", "a", x=".x"))]
+        for number in range(1, depth + 1):
+            layers.append(template(f"l{number}", sub("s", f"l{number - 1}", x=".x")))
+        return spec(layers[-1], *layers[:-1])
+
+    assert len(build(closure(nested(DEEPEST))).nodes) == DEEPEST + 1
+    for depth in (DEEPEST + 1, 500):
+        assert "within each other" in refusal(nested(depth))[1]
+
+
+@pytest.mark.parametrize("whose", ["task", "node"])
+def test_a_task_is_not_tried_without_end(whose: str) -> None:
+    known, main = task("a"), template("w", task_node("n0", "a", x=".x"))
+    retries = (known.spec.template if whose == "task" else main.nodes[0]).metadata.retries
+    for number, refused in ((MOST_RETRIES, False), (MOST_RETRIES + 1, True), ((1 << 32) - 1, True)):
+        retries.retries = number
+        made = [workflows.closure(Reference("p", "d", "w", "v1"), spec(main), {**KNOWN, A: known.spec.template})]
+        made += [programs.of_task(known.spec.template)] if whose == "task" else []
+        for one in made:
+            with pytest.raises(FlyteError, match="at most 100") if refused else contextlib.nullcontext():
+                assert next(iter(build(one).nodes.values())).attempts == MOST_RETRIES + 1
 
 
 def test_an_arm_that_waits_for_what_waits_for_its_branch_is_refused() -> None:

@@ -194,6 +194,7 @@ def test_comparisons(left: Any, operator: str, right: Any, expected: bool) -> No
         ("$yes", "GT", True, "cannot be compared"),
         ("$yes", "EQ", 1, "cannot be compared"),
         ("$nothing", "LT", 3, "cannot be compared"),
+        ("$n", "EQ", "x" * 1000, r"^4 == 'x{80}'\.\.\. cannot be compared$"),
         ("$rows", "EQ", 1, "'rows' is no simple value"),
         ("$gone", "EQ", 1, "'gone', which is not there"),
     ],

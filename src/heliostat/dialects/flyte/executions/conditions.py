@@ -33,6 +33,8 @@ _SIGNS = {
     _Comparison.LT: "<",
     _Comparison.LTE: "<=",
 }
+LONGEST = 80
+"""Characters of a text that a message quotes."""
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -74,7 +76,7 @@ def _compare(comparison: Message, inputs: Message) -> bool:
         if operator == _Comparison.NEQ:
             return left is not right
     if _kind(left) != _kind(right) or (_kind(left) in ("none", "boolean") and operator > _Comparison.NEQ):
-        raise ConditionFailed(f"{left!r} {_SIGNS[operator]} {right!r} cannot be compared")
+        raise ConditionFailed(f"{_shown(left)} {_SIGNS[operator]} {_shown(right)} cannot be compared")
     return _OPERATORS[operator](left, right)
 
 
@@ -120,6 +122,12 @@ def _primitive(primitive: Message) -> Value:
         return timedelta(microseconds=primitive.duration.ToNanoseconds() // 1000)
     value: Value = getattr(primitive, which)
     return value
+
+
+def _shown(value: Value) -> str:
+    """For a message, which is stored with the execution."""
+    text = repr(value[:LONGEST] if isinstance(value, str) else value)
+    return f"{text}..." if isinstance(value, str) and len(value) > LONGEST else text
 
 
 def _kind(value: Value) -> str:

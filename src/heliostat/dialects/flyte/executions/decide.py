@@ -265,17 +265,35 @@ class _Draft:
         return first.fault or Fault("Failed", "a part of it failed", "UNKNOWN")
 
     def _over(self, id: str, known: dict[str, bool]) -> bool:
-        """It is done, or can never be: it failed, or needs one that can never be. ``known`` saves asking twice."""
-        if id not in known:
-            state = self._nodes.get(id)
-            if state is None:
-                needed = self._graph.nodes[id].after
-                known[id] = any(self._over(other, known) and not self._done(other) for other in needed)
-            elif state.phase is NodePhase.RUNNING and state.arm is not None:
-                known[id] = self._over(self._graph.nodes[id].arms[state.arm].node, known)
-            else:
-                known[id] = state.phase.final
+        """It is done, or can never be: it failed, or needs one that can never be. ``known`` saves asking twice.
+
+        Thousands of nodes may wait for each other in a row, more than calls may be nested.
+        """
+        asked = [id]
+        while asked:
+            last = asked[-1]
+            unknown = [other for other in self._hangs_on(last) if other not in known]
+            if unknown and last not in known:
+                asked += unknown
+                continue
+            asked.pop()
+            if last not in known:
+                known[last] = self._over_by(last, known)
         return known[id]
+
+    def _hangs_on(self, id: str) -> tuple[str, ...]:
+        """What must be known to say whether it is over."""
+        state = self._nodes.get(id)
+        if state is None:
+            return self._graph.nodes[id].after
+        chosen = state.phase is NodePhase.RUNNING and state.arm is not None
+        return (self._graph.nodes[id].arms[state.arm or 0].node,) if chosen else ()
+
+    def _over_by(self, id: str, known: Mapping[str, bool]) -> bool:
+        state, others = self._nodes.get(id), self._hangs_on(id)
+        if state is None:
+            return any(known[other] and not self._done(other) for other in others)
+        return known[others[0]] if others else state.phase.final
 
     def _done(self, id: str) -> bool:
         return id in self._nodes and self._nodes[id].phase.done

@@ -32,6 +32,10 @@ END = "end-node"
 SINGLE = "n0"
 """The node of a single task's execution (Flyte contract, section 6)."""
 MOST_NODES = 5000
+DEEPEST = 50
+"""Sub-workflows within each other."""
+MOST_RETRIES = 100
+"""Of one node: its state keeps all of its attempts."""
 _ID = re.compile(r"(?!.*\.pb$)[A-Za-z0-9_-][A-Za-z0-9._~-]{0,199}")
 """It becomes a folder, beside files of inputs and outputs."""
 MAP_ENTRYPOINT = "pyflyte-map-execute"
@@ -144,10 +148,16 @@ def _single(template: Message) -> Graph:
     bound = _map_variables(template)
     node = Node(
         SINGLE, SINGLE, template.id.name, Kind.TASK if bound is None else Kind.ARRAY, "", "", (), inputs, {},
-        task=_reference(template.id), attempts=1 + template.metadata.retries.retries,
+        task=_reference(template.id), attempts=_attempts(template.metadata.retries.retries, f"task {template.id.name}"),
         array=ArrayShape(bound=bound or frozenset()),
     )  # fmt: skip
     return Graph({SINGLE: node}, {"": (SINGLE,)}, {"": Scope({SINGLE: SINGLE}, outputs, True)})
+
+
+def _attempts(retries: int, here: str) -> int:
+    if retries > MOST_RETRIES:
+        raise FlyteError(INVALID_ARGUMENT, f"{here} has {retries} retries, and at most {MOST_RETRIES} are made")
+    return 1 + retries
 
 
 def _same(name: str, node: str) -> Message:
@@ -186,6 +196,8 @@ class _Builder:
         place = _Place(id, id, (*within, ref))
         if ref in within:
             raise FlyteError(INVALID_ARGUMENT, f"{place} is a part of itself")
+        if len(within) > DEEPEST:
+            raise FlyteError(INVALID_ARGUMENT, f"{place}: more than {DEEPEST} sub-workflows are within each other")
         if template.HasField("failure_node") and template.failure_node.WhichOneof("target") is not None:
             raise _unsupported(f"{place}: node {template.failure_node.id}", "a failure node (on_failure)")
         members = [node for node in template.nodes if node.id not in (START, END)]
@@ -240,7 +252,7 @@ class _Builder:
         timeout = metadata.timeout.ToTimedelta()
         return replace(
             common, task=ref, overrides=overrides, timeout=timeout if timeout > timedelta(0) else None,
-            attempts=1 + (metadata.retries.retries or task.metadata.retries.retries),
+            attempts=_attempts(metadata.retries.retries or task.metadata.retries.retries, here),
         )  # fmt: skip
 
     def _array(self, common: Node, node: Message, here: str) -> Node:
