@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from heliostat.ray_api.words import LONGEST, masked, refusal, sentence, without_echo
@@ -97,3 +99,18 @@ def test_the_entry_point_is_no_word_of_the_jobs_own_wherever_ray_writes_it() -> 
 def test_a_kill_is_explained() -> None:
     text = "Job entrypoint command failed with exit code -9, last available logs (truncated to 20,000 chars):\n"
     assert sentence(text) == "its entry point ended with exit code -9 (killed, as when memory runs out)"
+
+
+def test_an_error_in_a_log_of_json_is_found() -> None:
+    """As tasks of Flyte write theirs: the traceback in one line of several, indented, before lines that say less."""
+    error = "ValueError: 'se\\ncr'"
+    trace = (
+        f"Trace:\n\n    Traceback (most recent call last):\n        raise error\n    {error}\n\nMessage:\n\n    {error}"
+    )
+    rows = ["!! Begin User Error !!", trace, "!! End Error !!"]
+    log = "".join(json.dumps({"levelname": "ERROR", "message": row}) + "\n" for row in rows)
+    assert sentence(ENDED + log) == f"its entry point ended with exit code 1: {error}"
+    secret = {"env_vars": {"A": "se\ncr"}}
+    assert masked(sentence(masked(ENDED + log, secret)), secret).endswith("ValueError: '***'")
+    broken = "{" * 5000 + "\n[]\n" + '{"message": 1}\n{"message": "done"}'
+    assert sentence(ENDED + broken).endswith('its last line: {"message": "done"}')

@@ -268,7 +268,8 @@ def _sighting(head: Head, job: Mapping[str, Any]) -> RaySighting:
         ended = status.terminal
         return RaySighting(
             status=status,
-            message=sentence(masked(text, job.get("runtime_env"))),
+            # Again, since a sentence may show as text what was JSON.
+            message=masked(sentence(masked(text, job.get("runtime_env"))), job.get("runtime_env")),
             error_type=kind,
             exit_code=None if code is None else int(code),
             started_at=_time(job.get("start_time")) if ended else None,

@@ -60,7 +60,7 @@ class SimulatedRay:
         ended, begun = job.status.terminal, job.status is not RayStatus.PENDING
         return RaySighting(
             status=job.status,
-            message=sentence(masked(_text(job), job.submission.runtime_env)),
+            message=masked(sentence(masked(_text(job), job.submission.runtime_env)), job.submission.runtime_env),
             error_type=job.error_type,
             exit_code=job.exit_code,
             started_at=job.accepted_at if ended else None,

@@ -48,7 +48,7 @@ def sentence(text: str) -> str:
     if ended is not None:
         _, _, log = text.partition("\n")
         killed = " (killed, as when memory runs out)" if ended[1] in ("-9", "137") else ""
-        error, line = last_error(log), _last_line(log)
+        error, line = last_error(log) or _logged_error(log), _last_line(log)
         said = f": {error}" if error else f"; its last line: {line}" if line else ""
         return _short(f"its entry point ended with exit code {ended[1]}{killed}{said}")
     if text.startswith("Traceback"):
@@ -81,6 +81,21 @@ def _secrets(runtime_env: Mapping[str, Any]) -> Iterator[str]:  # JSON
     if isinstance(variables, Mapping):
         for value in map(str, variables.values()):
             yield from {part for part in (value, *value.splitlines()) if len(part) >= SHORTEST_SECRET}
+
+
+def _logged_error(log: str) -> str:
+    """The last exception in a log whose lines are JSON objects, with their text below ``message``."""
+    for line in reversed(log.splitlines()):
+        try:
+            row = json.loads(line) if line.startswith("{") else None
+        except (ValueError, RecursionError):
+            continue
+        text = row.get("message") if isinstance(row, dict) else None
+        if isinstance(text, str):
+            error = last_error("\n".join(part.strip() for part in text.splitlines()))
+            if error:
+                return error
+    return ""
 
 
 def _last_line(text: str) -> str:
