@@ -50,5 +50,11 @@ async def test_a_person_sees_the_run_after_showing_a_token(tmp_path: Path, conte
         await page.get_by_role("button").click()
         await expect(page.get_by_role("table")).to_contain_text("n0")
         await expect(page.get_by_label("Token")).to_be_hidden()
-        assert complaints == []
+        await expect(page.get_by_role("link", name="Driver log")).to_be_visible()
+        await page.get_by_role("link", name="Driver log").click()
+        await expect(page.locator("#log")).not_to_be_empty()
+        await expect(page.locator("#log")).not_to_contain_text("unauthenticated")
+        assert page.url.endswith("/executions/run1"), "the page was left, and with it the token"
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert [text for text in complaints if "416" not in text] == [], "besides that of an empty log"
         await page.close()

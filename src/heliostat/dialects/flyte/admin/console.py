@@ -1,7 +1,8 @@
 """The page behind the address that clients print for a run, ``/console/projects/<p>/domains/<d>/executions/<name>``.
 
 A browser that comes by that address has no credential, so it gets an empty page first: it asks for a token, and shows with it
-what the same address answers to programs. The token stays in the page's memory.
+what the same address answers to programs. The token stays in the page's memory; with it the page shows the end of a log, too,
+whose address knows no other credential.
 """
 
 from __future__ import annotations
@@ -14,16 +15,28 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 _STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:10vh auto;padding:0 1rem;color:#1c2733}"
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:8vh auto;padding:0 1rem;color:#1c2733}"
     "h1{font-size:1.3rem}input,button{font:inherit;padding:.4rem .7rem}input{width:20rem;max-width:100%}"
     "table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.25rem .8rem .25rem 0;"
-    "border-bottom:1px solid #8884}pre{white-space:pre-wrap}#said{color:#a3210f}"
+    "border-bottom:1px solid #8884}td:nth-child(-n+3){white-space:nowrap}"
+    "pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:.3rem 0;font-size:.82rem}td a{display:block}"
+    "#log{border-top:1px solid #8884}#said{color:#a3210f}"
     "@media(prefers-color-scheme:dark){body{color:#dde3ea;background:#14181d}#said{color:#ff9b8a}a{color:#8ab8ff}}"
 )
 _SCRIPT = """
+let token = "";
+document.getElementById("shown").addEventListener("click", async (event) => {
+  const link = event.target.closest("a");
+  if (!link || link.origin !== location.origin || event.ctrlKey || event.metaKey) { return; }
+  event.preventDefault();
+  const answer = await fetch(link.href, {headers: {Authorization: "Bearer " + token, Range: "bytes=-200000"}});
+  const log = document.getElementById("log");
+  log.textContent = answer.status === 416 ? "It is empty." : await answer.text();
+  log.scrollIntoView();
+});
 document.getElementById("login").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const token = document.getElementById("token").value.trim();
+  token = document.getElementById("token").value.trim();
   const show = async () => {
     const answer = await fetch(location.pathname, {headers: {Authorization: "Bearer " + token, Accept: "text/html"}});
     const text = await answer.text();
@@ -85,7 +98,7 @@ def page(run: Run) -> str:
         f"<title>{html.escape(run.name)} - Heliostat</title><style>{_STYLE}</style></head><body><h1>{name}</h1>"
         '<form id="login"><p>Show a token of this server to see this run; <code>heliostat token</code> prints yours.</p>'
         '<label>Token <input id="token" type="password" autocomplete="off" autofocus required></label> '
-        '<button>Show</button></form><p id="said" role="alert"></p><div id="shown"></div>'
+        '<button>Show</button></form><p id="said" role="alert"></p><div id="shown"></div><pre id="log"></pre>'
         f"<noscript><p>This page needs JavaScript.</p></noscript><script>{_SCRIPT}</script></body></html>"
     )
 
@@ -99,7 +112,7 @@ def shown(phase: str, message: str, rows: Sequence[Row], *, open: bool) -> str:
 
 
 def _row(row: Row) -> str:
-    links = ", ".join(
+    links = "".join(
         f'<a href="{html.escape(uri)}" rel="noreferrer">{html.escape(name)}</a>'
         for name, uri in row.links
         if uri.startswith(("http://", "https://"))

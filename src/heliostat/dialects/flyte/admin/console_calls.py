@@ -26,9 +26,11 @@ async def described(executions_calls: Calls, caller: Caller, run: Run) -> str:
     listed = node_executions.NodeExecutionListRequest(workflow_execution_id=id, limit=LARGEST)
     nodes = (await executions_calls["ListNodeExecutions"][1](caller, listed)).node_executions
     rows = [await _row(executions_calls, caller, node) for node in nodes]
+    told = found.closure.error.message
+    rows = [row._replace(message="") if row.message == told else row for row in rows]
     phase = found.closure.phase
     names = phases.WorkflowExecution.Phase
-    return shown(names.Name(phase), found.closure.error.message, rows, open=phase in _OPEN)
+    return shown(names.Name(phase), told, rows, open=phase in _OPEN)
 
 
 async def _row(executions_calls: Calls, caller: Caller, node: node_executions.NodeExecution) -> Row:
