@@ -13,7 +13,9 @@ from flyteidl.core import condition_pb2, identifier_pb2, workflow_pb2
 from flyteidl.core import execution_pb2 as core_execution
 from grpc import StatusCode
 
+from heliostat.dialects.flyte.executions import calls
 from heliostat.dialects.flyte.executions.phases import NodePhase
+from heliostat.dialects.flyte.executions.starting import LARGEST_BODY
 from heliostat.dialects.flyte.runs.phases import Phase
 from heliostat.dialects.flyte.runs.runs import Runs
 from heliostat.domain.errors import Unavailable
@@ -349,10 +351,11 @@ async def test_a_running_execution_is_terminated(stage: Stage) -> None:
     id = await stage.begin(identifier(TASK, "forever"), "e1", {"x": 1})
     await stage.playing("forever")
     await stage.until(id, lambda found: found.closure.phase == 2)
-    await stage.terminate(id, "no longer wanted")
+    await stage.terminate(id, "no longer wanted" + "!" * 10_000)
     await stage.terminate(id, "again")
     found = await stage.ended(id)
-    assert found.closure.phase == ABORTED and found.closure.abort_metadata.cause == "no longer wanted"
+    cause = found.closure.abort_metadata.cause
+    assert found.closure.phase == ABORTED and cause.startswith("no longer wanted!") and len(cause) == 2000
     assert found.closure.abort_metadata.principal
     (attempt,) = await stage.attempts(id)
     assert attempt.closure.phase == Phase.ABORTED
@@ -471,6 +474,22 @@ async def test_executions_are_listed_newest_first(stage: Stage) -> None:
     assert code is StatusCode.UNIMPLEMENTED
     code, _ = await stage.refused("ListExecutions", listing(token="nonsense"))
     assert code is StatusCode.INVALID_ARGUMENT
+
+
+async def test_what_is_said_of_executions_is_no_larger_than_lists_can_hold(stage: Stage) -> None:
+    await stage.task("double", lambda x: 2 * x)
+    one, envs = identifier(TASK, "double"), [{"key": "A", "value": "x" * LARGEST_BODY}]
+    code, told = await stage.refused("CreateExecution", creation(one, "large", {"x": 1}, envs={"values": envs}))
+    assert code is StatusCode.INVALID_ARGUMENT and told.startswith("spec")
+    envs[0]["value"] = "x" * (2 * LARGEST_BODY // 5)
+    for number in range(10):
+        await stage.begin(one, f"e{number}", {"x": 1}, envs={"values": envs})
+    found, token = list[str](), ""
+    while not found or token:
+        page = await stage.call("ListExecutions", listing(limit=100, token=token))
+        assert page.ByteSize() <= calls.INLINE + 1000
+        found, token = found + [row.id.name for row in page.executions], page.token
+    assert found == [f"e{number}" for number in reversed(range(10))]
 
 
 # --- who may --------------------------------------------------------------------------------------------------------------

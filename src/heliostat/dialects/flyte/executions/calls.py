@@ -40,6 +40,10 @@ INLINE = 2 << 20
 TRIES = 5
 """Of noting an abort while the conductor writes, too."""
 DEEPEST_SPAN = 10
+CHUNK = 10
+"""Executions that are read at once: one of thousands of elements is large."""
+LONGEST_CAUSE = 2000
+"""Characters of why an execution is terminated; it is stored with the execution."""
 
 
 class ExecutionCalls:
@@ -124,16 +128,26 @@ class ExecutionCalls:
         check_sort(request.sort_by, ("created_at",), ascending=False)
         workspace = (await self._places.workspace(caller, project, domain, "id")).id
         limit, group = limit_of(request.limit), names.key(project, domain)
-        try:
-            rows = await self._documents.page(
-                caller, workspace, EXECUTION_KIND, group, limit=limit + 1, before=request.token or None
-            )
-        except InvalidRequest as error:
-            raise invalid("token", "is not one that a list of this server gave") from error
-        made = execution_pb2.ExecutionList(executions=[self._shown(caller, row) for row in rows[:limit]])
-        if len(rows) > limit:
-            made.token = rows[limit - 1].key
-        return made
+        made, before = execution_pb2.ExecutionList(), request.token or None
+        size, last = 0, ""
+        while True:
+            chunk = min(CHUNK, limit + 1 - len(made.executions))
+            try:
+                rows = await self._documents.page(
+                    caller, workspace, EXECUTION_KIND, group, limit=chunk, before=before
+                )  # fmt: skip
+            except InvalidRequest as error:
+                raise invalid("token", "is not one that a list of this server gave") from error
+            for row in rows:
+                shown = self._shown(caller, row)
+                size += shown.ByteSize()
+                if len(made.executions) == limit or (last and size > INLINE):
+                    made.token = last
+                    return made
+                made.executions.append(shown)
+                before = last = row.key
+            if len(rows) < chunk:
+                return made
 
     async def terminate(self, caller: Caller, request: Message) -> Message:
         """Note that it is to end; the conductor ends it. One that ends already is left to that."""
@@ -147,7 +161,7 @@ class ExecutionCalls:
             if one.state.phase.final:
                 told = f"the execution has ended already: it has {one.state.phase.name.lower()}"
                 raise FlyteError(FAILED_PRECONDITION, told, "id")
-            abort = Abort(request.cause, caller.principal.name, self._services.clock.now())
+            abort = Abort(request.cause[:LONGEST_CAUSE], caller.principal.name, self._services.clock.now())
             body = replace(one, state=replace(one.state, abort=abort)).write()
             try:
                 await self._documents.change(caller, replace(document, body=body))

@@ -43,6 +43,8 @@ PARALLELISM = 25
 MOST_PARALLELISM = 1000
 LARGEST_INPUTS = 32 << 20
 """Bytes. Larger values belong into files and frames, which are only pointed to."""
+LARGEST_BODY = 512 << 10
+"""Bytes of what is stored of an execution at its beginning: that is stored again with each step, and shown in lists."""
 
 
 @dataclass(frozen=True)
@@ -115,16 +117,17 @@ class Starter:
             )
         layout = Layout.of(self._services.data.root, workspace, project, domain, name)
         url = layout.inputs(hashlib.sha256(data).hexdigest())
-        await self._services.data.write(url, data)
         now = self._services.clock.now()
         execution = Execution(
             project, domain, name, target, spec.SerializeToString(deterministic=True), program.key, url, options,
             State(ExecutionPhase.QUEUED, now, now),
         )  # fmt: skip
-        key = names.key(project, domain, name)
-        wish = NewDocument(
-            EXECUTION_KIND, workspace, key, execution.write(), group=names.key(project, domain), open=True
-        )
+        body, key = execution.write(), names.key(project, domain, name)
+        if len(body) > LARGEST_BODY:
+            told = "all that it, or its launch plan, says besides inputs is too long"
+            raise invalid("spec", f"{told}: it takes {len(body)} bytes, and at most {LARGEST_BODY} can be kept")
+        await self._services.data.write(url, data)
+        wish = NewDocument(EXECUTION_KIND, workspace, key, body, group=names.key(project, domain), open=True)
         _, fresh = await self._services.documents.add(caller, wish)
         if not fresh:
             raise _taken(project, domain, name)
