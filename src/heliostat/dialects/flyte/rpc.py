@@ -1,7 +1,8 @@
 """gRPC for all of the dialect's services: methods as a table, one handler that lets callers in and tells them of errors.
 
 Imports gRPC; the table is loaded at the first call, since it imports flyteidl. Every method is served as a stream of bytes, so
-that the credential is looked at before the message is read: it may be large.
+that the credential is looked at before the message is read: gRPC takes messages of any size into memory there, since those of Ray
+may be large.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Method:
     perform: Perform | None = None
     stream: Stream | None = None
     public: bool = False
-    """Needs no credential."""
+    """Needs no credential. To those who show none it answers what it answers to an empty message (see :class:`RpcHandler`)."""
 
 
 Methods = Mapping[str, Method]
@@ -81,8 +82,11 @@ class RpcHandler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc is untyp
         authenticate: Authenticate,
         *,
         drained: Callable[[], None] = lambda: None,
+        bounded: bool = False,
     ) -> None:
-        """``load`` is called once, in a thread; ``drained`` when the server is about to stop."""
+        """``load`` is called once, in a thread; ``drained`` when the server is about to stop. ``bounded``: the server itself
+        refuses what is larger than MESSAGE_LIMIT; without that no message of a stranger is read."""
+        self._bounded = bounded
         self._prefixes = prefixes
         self._load = load
         self._authenticate = authenticate
@@ -129,8 +133,8 @@ class RpcHandler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc is untyp
         method = (await self._methods()).get(path)
         if method is None:
             raise FlyteError(UNIMPLEMENTED, f"{path} is not served here")
-        caller = None if method.public else replace(await self._authenticate(context), request=request)
-        data = await context.read()
+        caller = await self._caller(method, context, request)
+        data = await context.read() if caller is not None or self._bounded else b""
         if data is grpc.aio.EOF:
             raise FlyteError(INVALID_ARGUMENT, "the call has no message")
         if len(data) > MESSAGE_LIMIT:
@@ -149,3 +153,13 @@ class RpcHandler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc is untyp
         elif method.stream is not None:
             async for piece in method.stream(call, message):
                 await context.write(piece.SerializeToString())
+
+    async def _caller(self, method: Method, context: Any, request: RequestId) -> Caller | None:
+        if method.public and self._bounded:
+            return None
+        try:
+            return replace(await self._authenticate(context), request=request)
+        except HeliostatError:
+            if method.public:
+                return None
+            raise

@@ -85,6 +85,14 @@ async def test_a_large_message_of_a_stranger_is_not_read(serve: Serve) -> None:
         request = propeller.request()
         request.inputs.literals["x"].scalar.primitive.string_value = "x" * (3 << 20)
         assert (await refused(propeller.create(request)))[0] is Code.UNAUTHENTICATED
+        junk = b"\xff" * (3 << 20)  # it would be refused if it were looked at
+
+        def ask(path: str) -> Any:
+            return propeller.channel.unary_unary(f"/{path}")(junk, timeout=20)
+
+        assert await ask(f"{METADATA}/ListAgents") and await ask(f"{HEALTH}/Check")
+        assert await ask("flyteidl.service.AuthMetadataService/GetOAuth2Metadata")
+        assert (await refused(ask(f"{METADATA}/GetAgent")))[0] is Code.UNAUTHENTICATED
 
 
 async def test_others_do_not_see_a_task(serve: Serve) -> None:
@@ -168,11 +176,12 @@ async def test_health(propeller: Propeller) -> None:
     assert (await refused(check))[0] is Code.NOT_FOUND
     common = channel_to(propeller.up.port)
     async with common:
-        for name, first in (("", 1), ("other", 3)):
+        known = (("authorization", f"Bearer {propeller.up.token}"),)
+        for name, shown, first in (("", (), 1), ("other", known, 3), ("other", (), 1)):
             watch = common.unary_stream(
                 f"/{HEALTH}/Watch", request_serializer=lambda message: message.SerializeToString(),
                 response_deserializer=UInt32Value.FromString,
-            )(StringValue(value=name))  # fmt: skip
+            )(StringValue(value=name), metadata=shown)  # fmt: skip
             assert (await watch.read()).value == first
             watch.cancel()
 

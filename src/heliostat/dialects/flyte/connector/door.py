@@ -84,7 +84,7 @@ class PropellerDoor:
 
     async def open(self) -> int:
         """Begin to listen; the port. Raises NotReady."""
-        handler = RpcHandler(PREFIXES, self._load, self._authenticate)
+        handler = RpcHandler(PREFIXES, self._load, self._authenticate, bounded=True)
         options = [(name, value) for name, value in OPTIONS if name != "grpc.max_receive_message_length"]
         # The message is read when the caller was let in; what is above this limit is refused as it arrives.
         options.append(("grpc.max_receive_message_length", MESSAGE_LIMIT + 1024))

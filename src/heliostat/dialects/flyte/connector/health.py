@@ -1,4 +1,5 @@
-"""gRPC's health service: whether the connector's services answer, for readiness probes. They do as long as the server does.
+"""gRPC's health service: whether the connector's services answer, for readiness probes. They do as long as the server does. On
+the common door those who show no credential are told of the server as a whole, whatever they ask for.
 
 Its messages have one field each, a text and an enumeration, which is what protobuf's wrappers are on the wire.
 """

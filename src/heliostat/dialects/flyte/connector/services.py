@@ -30,16 +30,16 @@ PREFIXES = (*(f"/{name}/" for name in SERVICES), "/grpc.health.v1.Health/")
 
 
 def methods(services: Services, runs: Runs, places: Places, metrics: ConnectorMetrics, health: Health) -> Methods:
-    """The whole table. Who the connector is and whether it answers may be asked by anybody."""
+    """The whole table. Which connector there is and whether it answers may be asked by anybody."""
     first = Tasks(services, runs, places, metrics, first=True)
     second = Tasks(services, runs, places, metrics, first=False)
     return {
         **_of_tasks(ASYNC, first),
         **_of_tasks(SECOND_ASYNC, second),
         f"/{METADATA}/ListAgents": Method(agent_pb2.ListAgentsRequest, first.listed, public=True),
-        f"/{METADATA}/GetAgent": Method(agent_pb2.GetAgentRequest, first.described, public=True),
+        f"/{METADATA}/GetAgent": Method(agent_pb2.GetAgentRequest, first.described),
         f"/{SECOND_METADATA}/ListConnectors": Method(agent_pb2.ListAgentsRequest, second.listed, public=True),
-        f"/{SECOND_METADATA}/GetConnector": Method(agent_pb2.GetAgentRequest, second.described, public=True),
+        f"/{SECOND_METADATA}/GetConnector": Method(agent_pb2.GetAgentRequest, second.described),
         f"/{SYNC}/ExecuteTaskSync": Method(agent_pb2.ExecuteTaskSyncRequest, _no_sync),
         **health.methods(),
     }
