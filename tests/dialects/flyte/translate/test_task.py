@@ -410,3 +410,10 @@ def test_a_fingerprint_is_of_what_makes_a_difference() -> None:
     ]  # fmt: skip
     prints = {wish(template(custom)).fingerprint for custom in others}
     assert len(prints) == len(others) and plain.fingerprint not in prints
+
+
+def test_a_template_that_would_take_long_to_read() -> None:
+    large = template()
+    large.config["x"] = "x" * (2 << 20)
+    error = refusal(large)
+    assert (error.status, error.path) == (INVALID_ARGUMENT, "template")

@@ -45,6 +45,8 @@ RAW_PODS = "flyte.pods"
 _ACCELERATOR = "template.extended_resources.gpu_accelerator"
 LONGEST_RAW = 64 << 10
 """Characters of those that are kept."""
+LARGEST = 2 << 20
+"""Bytes of a template, which takes a tenth of a second to read. Flyte keeps it in an object of Kubernetes, which is no larger."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,11 @@ class TaskWish:
     """Tasks with the same may share a cluster."""
 
 
-def read_task(template: Any, settings: FlyteSettings, installation: Installation) -> TaskWish:
-    """A ``core.TaskTemplate``. Raises FlyteError: NOT_FOUND for a type that is not run here, else with a path.
+def read_task(
+    template: Any, settings: FlyteSettings, installation: Installation, choices: Mapping[str, str] = {}
+) -> TaskWish:
+    """A ``core.TaskTemplate``; ``choices`` are labels of whoever runs it, which win over its own where they choose something.
+    Raises FlyteError: NOT_FOUND for a type that is not run here, else with a path.
 
     flyteidl ships no checkable types.
     """
@@ -92,13 +97,16 @@ def read_task(template: Any, settings: FlyteSettings, installation: Installation
         raise invalid("template.type", "is required")
     if kind not in TYPES:
         raise FlyteError(NOT_FOUND, f"Cannot find connector for task type: {kind[:200]}.")
+    if template.ByteSize() > LARGEST:
+        raise invalid("template", f"has {template.ByteSize()} bytes, and at most {LARGEST} are read")
     notes = Notes()
     target = read_target(template, notes)
     labels = {**target.labels, **_pairs(template, "labels")}
     annotations = {**target.annotations, **_pairs(template, "annotations")}
     custom = read_custom(plain(template.custom, PATH), notes) if kind == RAY else _plain_task(target)
-    existing = _chosen(CLUSTER_LABEL, labels, annotations) or None
-    queue = _chosen(QUEUE_LABEL, labels, annotations) or ROOT
+    says = (choices, labels, annotations)
+    existing = _chosen(CLUSTER_LABEL, *says) or None
+    queue = _chosen(QUEUE_LABEL, *says) or ROOT
     _surroundings(template, notes)
     secrets, paths = read_secrets(template.security_context)
     reader = _Reader(template, target, custom, queue, existing is not None, settings, installation, notes)
@@ -121,7 +129,7 @@ def read_task(template: Any, settings: FlyteSettings, installation: Installation
         labels=labels,
         annotations=annotations,
         existing=existing,
-        reuse_idle=_reuse(labels, annotations, settings),
+        reuse_idle=_reuse(_chosen(REUSE_LABEL, *says), settings),
         warnings=notes.warnings,
         fingerprint=fingerprint(cluster),
     )
@@ -241,16 +249,20 @@ def _pairs(template: Any, name: str) -> dict[str, str]:  # flyteidl ships no che
     return {check_text(key, path): check_text(value, path) for key, value in given.items()}
 
 
-def _chosen(name: str, labels: Mapping[str, str], annotations: Mapping[str, str]) -> str:
+def _chosen(name: str, *says: Mapping[str, str]) -> str:
     """A choice that users make with a label, or with an annotation, whose values may be any text."""
-    return (labels.get(name) or annotations.get(name) or "").strip()
+    text = next((text for row in says if (text := row.get(name, "").strip())), "")
+    return check_text(text, choice_path(name))
 
 
-def _reuse(labels: Mapping[str, str], annotations: Mapping[str, str], settings: FlyteSettings) -> timedelta | None:
-    text = _chosen(REUSE_LABEL, labels, annotations)
+def choice_path(name: str) -> str:
+    return f"labels.{name}"
+
+
+def _reuse(text: str, settings: FlyteSettings) -> timedelta | None:
     if not text:
         return settings.reuse_idle
-    path = f"template.metadata.metadata.labels.{REUSE_LABEL}"
+    path = choice_path(REUSE_LABEL)
     try:
         seconds = parse_duration(text[:63])
     except (ValueError, ArithmeticError) as error:
