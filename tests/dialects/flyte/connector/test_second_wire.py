@@ -31,7 +31,7 @@ async def test_the_official_stubs_of_the_second_wire(second_wire_python: Path, s
         given: list[literals_pb2.LiteralMap] = []
 
         def behave(submission: object) -> Script:
-            (inputs,) = (propeller.up.home / "flyte" / "staged").glob("*/inputs.pb")
+            (inputs,) = (propeller.up.home / "flyte" / "staged").rglob("inputs.pb")
             given.append(literals_pb2.LiteralMap.FromString(inputs.read_bytes()))
             write_outputs(inputs.parent / "outputs", o0=7)
             return Script(output="hello\n")
