@@ -191,6 +191,7 @@ async def test_what_is_wrong_is_named(propeller: Propeller) -> None:
         request.template.custom["rayCluster"]["workerGroupSpec"][0].update({"replicas": 1e5})
 
     wrong: list[tuple[Callable[[Any], object], Code, str]] = [
+        (lambda request: request.template.ClearField("type"), Code.INVALID_ARGUMENT, "template.type"),
         (lambda request: setattr(request.template, "type", "spark"), Code.NOT_FOUND, "task type: spark"),
         (lambda request: setattr(request.template, "type", "python-task"), Code.NOT_FOUND, "task type: python-task"),
         (lambda request: request.template.ClearField("container"), Code.INVALID_ARGUMENT, "template"),

@@ -16,10 +16,11 @@ from heliostat.dialects.flyte.runs.runs import Runs
 from heliostat.dialects.flyte.settings import FlyteSettings
 from heliostat.dialects.flyte.translate.submission import RunPlace
 from heliostat.domain.documents import Document
-from heliostat.domain.errors import IdempotencyMismatch, Unavailable
+from heliostat.domain.errors import HeliostatError, IdempotencyMismatch, Unavailable
 from heliostat.domain.ids import JobId
 from heliostat.domain.job_states import JobStatus
 from heliostat.domain.jobs import Job
+from heliostat.domain.records import Cluster
 from heliostat.services import DataService, Services
 from heliostat.storage.blobs import Blobs
 from heliostat.store import Transaction
@@ -272,3 +273,24 @@ async def test_only_who_may_run_jobs_ends_a_run(office: Office, tmp_path: Path) 
     await runs.delete(await office.caller("editor"), run)
     job = await office.services.jobs.get(await office.caller("ann"), office.workspace, run)
     assert job.job.status is JobStatus.CANCELLING
+
+
+async def test_labels_of_an_execution_choose_before_those_of_the_task(office: Office, tmp_path: Path) -> None:
+    runs, caller = Runs(office.services, SETTINGS), await office.caller("editor")
+    one, two = [await office.running(name) for name in ("one", "two")]
+    task = template(labels={"heliostat/cluster": "one"})
+    rows: list[tuple[str, dict[str, str], Cluster]] = [
+        ("n0", {}, one), ("n1", {"heliostat/cluster": "two"}, two), ("n2", {"a": "b"}, one)
+    ]  # fmt: skip
+    for node, labels, expected in rows:
+        run = await runs.create(
+            caller, office.workspace, task, replace(place(tmp_path / node, labels=labels), node=node)
+        )
+        job = await office.services.jobs.get(caller, office.workspace, run)
+        assert job.job.cluster == expected.id
+    for choice, told in (("heliostat/queue", "no queue is named"), ("heliostat/cluster", "there is no cluster")):
+        for settings in (SETTINGS, FlyteSettings(reuse_idle=timedelta(minutes=1))):
+            where = replace(place(tmp_path / "n3", labels={choice: "nothere"}), node="n3")
+            with pytest.raises(HeliostatError) as caught:
+                await Runs(office.services, settings).create(caller, office.workspace, template(), where)
+            assert caught.value.path == f"labels.{choice}" and told in caught.value.message

@@ -49,6 +49,8 @@ class Tasks:
     async def create(self, call: RpcCall, request: Any) -> Any:
         with self._metrics.counted("create"):
             template = request.template
+            if not template.type:
+                raise invalid("template.type", "is required")
             _check_type(template.type)
             self._metrics.inputs(request.inputs.ByteSize())
             place = _place(request)

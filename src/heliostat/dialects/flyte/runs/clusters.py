@@ -64,9 +64,9 @@ class Clusters:
     async def _on_existing(
         self, caller: Caller, workspace: WorkspaceId, name: str, wish: JobWish, token: str
     ) -> Job:  # fmt: skip
-        from ..translate.task import CLUSTER_LABEL
+        from ..translate.task import CLUSTER_LABEL, choice_path
 
-        path = f"template.metadata.metadata.labels.{CLUSTER_LABEL}"
+        path = choice_path(CLUSTER_LABEL)
         try:
             cluster = await self._clusters.resolve(caller, workspace, name)
             there = replace(wish, cluster=cluster)
@@ -127,6 +127,12 @@ def _shared(spec: ClusterSpec, fingerprint: str, idle: timedelta) -> ClusterSpec
 
 
 def _told_path(path: str) -> str:
+    from ..translate.task import QUEUE_LABEL, choice_path
+
+    if path.endswith(".queue"):
+        return choice_path(QUEUE_LABEL)
+    if path.startswith(("head", "workers[", "autoscaling")):  # of a cluster that is shared
+        path = f"cluster_spec.{path}"
     for native, own in _PATHS:
         if path.startswith(native):
             return f"template.{own}{path[len(native) :]}"

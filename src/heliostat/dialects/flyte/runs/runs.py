@@ -61,7 +61,8 @@ class Runs:
 
         if not caller.may(workspace, Role.EDITOR):
             raise Forbidden("run tasks", caller.principal.name, Role.EDITOR)  # before anything is written in its name
-        task = read_task(template, self._settings, self._services.installation)
+        choices = {**place.annotations, **place.labels}
+        task = read_task(template, self._settings, self._services.installation, choices)
         key = run_key(place)
         staged = None
         if self._settings.staging and not of_execution:
