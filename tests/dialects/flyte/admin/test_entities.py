@@ -248,3 +248,41 @@ async def test_who_may_do_what(door: Door) -> None:
     await door.call("CreateTask", task("t", project="default"))
     assert (await door.call("GetTask", get(TASK, "t", project="default"), token=viewer)).id.name == "t"
     assert (await door.refused("GetTask", get(TASK, "t", project="default"), token=nobody))[0] is Code.NOT_FOUND
+
+
+async def test_viewers_see_names_of_variables_but_no_values(door: Door) -> None:
+    pair = {"name": "PASSWORD", "value": "hunter2"}
+    pods = {"podSpec": {"containers": [{"name": "c", "image": "i", "env": [pair], "args": ["pyflyte-execute"]}]}}
+    ray = task("ray", type="ray", project="default")
+    ray.spec.template.container.env.add(key="PASSWORD", value="hunter2")
+    ray.spec.template.custom.update(
+        {"rayCluster": {"headGroupSpec": {"k8sPod": pods}}, "runtimeEnvYaml": "env_vars: {PASSWORD: hunter2}"}
+    )
+    plain = task("plain", project="default")
+    plain.spec.template.k8s_pod.pod_spec.update(pods["podSpec"])
+    plain.spec.template.k8s_pod.primary_container_name = "c"
+    node = task_node("n0", "ray", x=".x")
+    node.task_node.reference_id.project = "default"
+    flow = workflow(template("w", node))
+    flow.id.project = flow.spec.template.id.project = "default"
+    plan = launch_plan("w")
+    plan.id.project = plan.spec.workflow_id.project = "default"
+    plan.spec.envs.values.add(key="PASSWORD", value="hunter2")
+    for method, request in (
+        ("CreateTask", ray), ("CreateTask", plain), ("CreateWorkflow", flow), ("CreateLaunchPlan", plan)
+    ):  # fmt: skip
+        await door.call(method, request)
+    viewer = await door.robot("viewer", "viewer")
+    every = listing()
+    every.id.project = "default"
+    for method, request, count in (
+        ("GetTask", get(TASK, "ray", project="default"), 3),
+        ("GetTask", get(TASK, "plain", project="default"), 1),
+        ("ListTasks", every, 4),
+        ("GetWorkflow", get(WORKFLOW, "w", project="default"), 3),
+        ("GetLaunchPlan", get(LAUNCH_PLAN, "w", project="default"), 1),
+        ("ListLaunchPlans", every, 1),
+    ):
+        whole, shown = str(await door.call(method, request)), str(await door.call(method, request, token=viewer))
+        assert whole.count("hunter2") == count and "hunter2" not in shown, method
+        assert shown.count("******") == count and "PASSWORD" in shown

@@ -19,11 +19,12 @@ from flyteidl.core import interface_pb2 as interfaces
 from heliostat.domain.documents import Document, NewDocument
 from heliostat.domain.errors import Conflict
 from heliostat.domain.ids import WorkspaceId
+from heliostat.domain.spec import MASK
 from heliostat.services import Caller, Services
 
 from ..errors import NOT_FOUND, UNIMPLEMENTED, FlyteError, invalid
 from ..names import key, parts
-from . import lists
+from . import lists, masking
 from .listing import check_sort, limit_of
 from .references import LONGEST, Reference, check_name, identifier, reference
 from .registry import Registry
@@ -149,6 +150,9 @@ class LaunchPlanCalls:
 
     async def _plan(self, caller: Caller, id: Reference, document: Document) -> launch_plans.LaunchPlan:
         spec = launch_plans.LaunchPlanCreateRequest.FromString(document.body).spec
+        if not masking.sees_values(caller, document):
+            for pair in spec.envs.values:
+                pair.value = MASK
         found = launch_plans.LaunchPlan(id=identifier(id, KIND), spec=spec)
         workflow = reference(spec.workflow_id, identifiers.WORKFLOW, "spec.workflow_id")
         interface = await self._interface(caller, workflow)

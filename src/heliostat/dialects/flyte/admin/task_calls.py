@@ -14,7 +14,7 @@ from heliostat.services import Caller
 from ..errors import UNIMPLEMENTED, FlyteError
 from ..settings import FlyteSettings
 from ..translate.task import TYPES, read_task
-from . import lists
+from . import lists, masking
 from .references import Reference, reference
 from .registry import Registry, task_template
 
@@ -46,12 +46,12 @@ class TaskCalls:
     async def get(self, caller: Caller, request: common.ObjectGetRequest) -> admin_tasks.Task:
         id = reference(request.id, identifiers.TASK, "id")
         found, document = await self._entities.get(caller, identifiers.TASK, id, admin_tasks.TaskCreateRequest)
-        return _task(id, found, document)
+        return _task(caller, id, found, document)
 
     async def list(self, caller: Caller, request: common.ResourceListRequest) -> admin_tasks.TaskList:
         rows, token = await lists.versions(self._entities, caller, identifiers.TASK, request)
         parsed = ((id, admin_tasks.TaskCreateRequest.FromString(row.body), row) for id, row in rows)
-        return admin_tasks.TaskList(tasks=[_task(*one) for one in parsed], token=token)
+        return admin_tasks.TaskList(tasks=[_task(caller, *one) for one in parsed], token=token)
 
     async def list_ids(
         self, caller: Caller, request: common.NamedEntityIdentifierListRequest
@@ -59,8 +59,12 @@ class TaskCalls:
         return await lists.names(self._entities, caller, identifiers.TASK, request)
 
 
-def _task(id: Reference, request: admin_tasks.TaskCreateRequest, document: Document) -> admin_tasks.Task:
+def _task(
+    caller: Caller, id: Reference, request: admin_tasks.TaskCreateRequest, document: Document
+) -> admin_tasks.Task:
     template = task_template(request, id)
+    if not masking.sees_values(caller, document):
+        masking.mask(template)
     found = admin_tasks.Task(id=template.id, short_description=request.spec.description.short_description)
     found.closure.compiled_task.CopyFrom(compiled.CompiledTask(template=template))
     found.closure.created_at.FromDatetime(document.created_at)

@@ -11,7 +11,7 @@ from heliostat.services import Caller
 
 from ..errors import invalid
 from ..executions import graph
-from . import lists, workflows
+from . import lists, masking, workflows
 from .references import Reference, identifier, reference
 from .registry import Registry
 
@@ -44,6 +44,9 @@ class WorkflowCalls:
         )
         found = _workflow(id, kept, document)
         found.closure.compiled_workflow.CopyFrom(await self._registry.closure(caller, id, kept.spec))
+        if not masking.sees_values(caller, document):
+            for task in found.closure.compiled_workflow.tasks:
+                masking.mask(task.template)
         return found
 
     async def list(self, caller: Caller, request: common.ResourceListRequest) -> admin_workflows.WorkflowList:
