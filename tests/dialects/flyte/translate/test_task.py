@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from heliostat.dialects.flyte.errors import FAILED_PRECONDITION, INVALID_ARGUMENT, NOT_FOUND
+from heliostat.dialects.flyte.errors import FAILED_PRECONDITION, INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED
 from heliostat.dialects.flyte.settings import FlyteSettings
 from heliostat.dialects.flyte.translate.task import RAW_PODS
 from heliostat.domain.engine import GpuType, Upscaling
@@ -390,6 +390,9 @@ def test_labels_choose() -> None:
 def test_templates_that_are_none() -> None:
     assert (refusal(template(type="spark")).status, refusal(template(type="")).path) == (NOT_FOUND, "template.type")
     assert str(refusal(template(type="spark"))) == "Cannot find connector for task type: spark."
+    eager = template()
+    eager.metadata.is_eager = True
+    assert (refusal(eager).status, refusal(eager).path) == (UNIMPLEMENTED, "template.metadata.is_eager")
     without = template()
     without.ClearField("container")
     assert refusal(without).path == "template.container"

@@ -20,7 +20,7 @@ from heliostat.domain.secrets import JobSecret
 from heliostat.domain.spec import Autoscaling, ClusterSpec, NodeShape, WorkerGroup
 from heliostat.domain.validation import MIN_LIFETIME
 
-from ..errors import NOT_FOUND, FlyteError, invalid
+from ..errors import NOT_FOUND, UNIMPLEMENTED, FlyteError, invalid
 from ..settings import FlyteSettings
 from .containers import Container
 from .custom import PATH, Group, RayCustom, read_custom
@@ -45,6 +45,10 @@ RAW_PODS = "flyte.pods"
 _ACCELERATOR = "template.extended_resources.gpu_accelerator"
 LONGEST_RAW = 64 << 10
 """Characters of those that are kept."""
+EAGER = (
+    "eager tasks call a Flyte backend for each of theirs, which tasks here cannot reach: write it as a workflow, with conditions "
+    "and map tasks, or run it on a Flyte backend with Heliostat as its connector"
+)
 LARGEST = 2 << 20
 """Bytes of a template, which takes a tenth of a second to read. Flyte keeps it in an object of Kubernetes, which is no larger."""
 
@@ -97,6 +101,8 @@ def read_task(
         raise invalid("template.type", "is required")
     if kind not in TYPES:
         raise FlyteError(NOT_FOUND, f"Cannot find connector for task type: {kind[:200]}.")
+    if template.metadata.is_eager:
+        raise FlyteError(UNIMPLEMENTED, EAGER, "template.metadata.is_eager")
     if template.ByteSize() > LARGEST:
         raise invalid("template", f"has {template.ByteSize()} bytes, and at most {LARGEST} are read")
     notes = Notes()
