@@ -12,6 +12,8 @@ from urllib.parse import quote, unquote
 
 _LETTERS = string.ascii_lowercase
 _EXECUTION_LENGTH = 20
+LONGEST_KEY = 1500
+"""Characters of a key, in which most letters beyond ASCII count several times: databases index no longer ones."""
 
 
 def key(*parts: str) -> str:

@@ -84,6 +84,7 @@ async def test_files_of_one_folder_stay_together_and_as_they_are(door: Door) -> 
         ({"filename": ".."}, "filename"),
         ({"filename_root": "."}, "filename_root"),
         ({"filename": "x" * 300}, "filename"),
+        ({"filename": "é" * 150}, "filename"),
     ],
 )
 async def test_places_that_are_refused(door: Door, changed: dict[str, Any], path: str) -> None:

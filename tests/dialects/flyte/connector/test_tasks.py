@@ -190,7 +190,21 @@ async def test_what_is_wrong_is_named(propeller: Propeller) -> None:
     def huge(request: Any) -> None:
         request.template.custom["rayCluster"]["workerGroupSpec"][0].update({"replicas": 1e5})
 
+    def node(request: Any) -> Any:
+        return request.task_execution_metadata.task_execution_id.node_execution_id
+
     wrong: list[tuple[Callable[[Any], object], Code, str]] = [
+        (
+            lambda request: setattr(node(request).execution_id, "name", "x" * 2000),
+            Code.INVALID_ARGUMENT,
+            "execution_id: has",
+        ),
+        (lambda request: setattr(node(request), "node_id", "x" * 2000), Code.INVALID_ARGUMENT, "node_id: has"),
+        (
+            lambda request: setattr(request, "output_prefix", "s3://b/" + "x" * 4000),
+            Code.INVALID_ARGUMENT,
+            "output_prefix: has",
+        ),
         (lambda request: request.template.ClearField("type"), Code.INVALID_ARGUMENT, "template.type"),
         (lambda request: setattr(request.template, "type", "spark"), Code.NOT_FOUND, "task type: spark"),
         (lambda request: setattr(request.template, "type", "python-task"), Code.NOT_FOUND, "task type: python-task"),

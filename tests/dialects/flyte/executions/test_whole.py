@@ -425,6 +425,8 @@ async def test_what_cannot_begin_is_refused_before_anything_is_stored(stage: Sta
         (creation(one, inputs={"x": 1}, notifications=notified), StatusCode.UNIMPLEMENTED, "notifications"),
         (creation(one, inputs={"x": 1}, max_parallelism=-1), StatusCode.INVALID_ARGUMENT, "max_parallelism"),
     ]
+    refusals.append((creation(one, inputs={"x": 1}), StatusCode.INVALID_ARGUMENT, "project: is too long"))
+    refusals[-1][0].project = refusals[-1][0].domain = "\U0001f40d" * 100
     for request, code, says in refusals:
         found, told = await stage.refused("CreateExecution", request)
         assert found is code and says in told, (request, told)
@@ -438,6 +440,17 @@ async def test_what_executions_cannot_run_is_refused_when_it_is_registered(stage
     one.task_node.overrides.pod_template.primary_container_name = "other"
     code, told = await stage.refused("CreateWorkflow", workflow(template("w", one)))
     assert code is StatusCode.UNIMPLEMENTED and "node n0 is a task with another pod template" in told
+
+
+async def test_names_that_are_longer_than_those_of_folders(stage: Stage) -> None:
+    await stage.task("double", lambda x: 2 * x)
+    outer, inner = "a" * 190, "b" * 190
+    sub = workflow_pb2.Node(id=outer, inputs=[binding("x", ".x")])
+    sub.workflow_node.sub_workflow_ref.CopyFrom(identifier(WORKFLOW, "inner"))
+    part = template("inner", task_node(inner, "double", x=".x"), outputs={"o0": f"{inner}.o0"})
+    await stage.workflow(template("w", sub, outputs={"o0": f"{outer}.o0"}), part)
+    id = await stage.begin(identifier(LAUNCH_PLAN, "w"), inputs={"x": 2})
+    assert (await stage.ended(id)).closure.phase == SUCCEEDED and await stage.outputs(id) == literal_map(o0=4)
 
 
 async def test_a_name_is_taken_once(stage: Stage) -> None:

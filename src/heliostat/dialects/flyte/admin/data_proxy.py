@@ -200,8 +200,8 @@ def _wanted(text: str) -> Wanted:
 
 def _segment(text: str, path: str) -> str:
     """A part of a path for a name of the client's. Raises FlyteError."""
-    if len(text) > LONGEST_SEGMENT:
-        raise invalid(path, f"has more than {LONGEST_SEGMENT} characters")
+    if len(text.encode()) > LONGEST_SEGMENT:
+        raise invalid(path, f"has more than {LONGEST_SEGMENT} bytes")
     if text in (".", ".."):
         raise invalid(path, "must be a name")
     return _UNSAFE.sub("_", text)

@@ -7,12 +7,10 @@ from typing import NamedTuple
 from flyteidl.core import identifier_pb2 as identifiers
 
 from ..errors import FlyteError, invalid
-from ..names import key
+from ..names import LONGEST_KEY, key
 
 LONGEST = {"project": 200, "domain": 200, "name": 500, "version": 255}
 """Characters. Keys of documents are made of them."""
-LONGEST_KEY = 1500
-"""Characters of a key, in which most letters beyond ASCII count several times: databases index no longer ones."""
 KINDS = {
     identifiers.TASK: "task",
     identifiers.WORKFLOW: "workflow",

@@ -10,6 +10,7 @@ from flyteidl.admin import agent_pb2
 
 from heliostat.services import Services
 
+from .. import names
 from ..errors import NOT_FOUND, OUT_OF_RANGE, FlyteError, invalid
 from ..places import Places
 from ..rpc import RpcCall
@@ -32,6 +33,10 @@ from .metrics import ConnectorMetrics
 # flyteidl ships no types, so its messages are Any.
 MOST_LINES = 100_000
 """The end of a log that is looked for."""
+LONGEST_NODE = 1000
+LONGEST_PREFIX = 4000
+"""Characters."""
+_NODE = "task_execution_metadata.task_execution_id.node_execution_id"
 
 
 class Tasks:
@@ -55,8 +60,7 @@ class Tasks:
             self._metrics.inputs(request.inputs.ByteSize())
             place = _place(request)
             caller = call.known_caller
-            path = "task_execution_metadata.task_execution_id.node_execution_id.execution_id"
-            workspace = await self._places.workspace(caller, place.project, place.domain, path)
+            workspace = await self._places.workspace(caller, place.project, place.domain, f"{_NODE}.execution_id")
             run = await self._runs.create(caller, workspace.id, template, place, request.inputs)
             return agent_pb2.CreateTaskResponse(resource_meta=meta_of(run))
 
@@ -131,6 +135,14 @@ def _place(request: Any) -> RunPlace:
     task, told = request.template.id, request.task_execution_metadata
     attempt = told.task_execution_id
     execution = attempt.node_execution_id.execution_id
+    group = names.key(execution.project or task.project, execution.domain or task.domain, execution.name)
+    for path, size, longest in (
+        (f"{_NODE}.execution_id", len(group), names.LONGEST_KEY),
+        (f"{_NODE}.node_id", len(attempt.node_execution_id.node_id), LONGEST_NODE),
+        ("output_prefix", len(request.output_prefix), LONGEST_PREFIX),
+    ):
+        if size > longest:
+            raise invalid(path, f"has {size} characters, and at most {longest} are taken")
     return RunPlace(
         project=execution.project or task.project,
         domain=execution.domain or task.domain,

@@ -29,7 +29,7 @@ from . import applied
 from .conditions import ConditionFailed, choose
 from .decide import BeginAttempt, BeginNode, FinishNode, Step, StopAttempt, decide
 from .graph import Kind
-from .layout import FUTURES, Layout
+from .layout import FUTURES, Layout, part
 from .literals import BindingFailed, array_size, collected, element
 from .programs import Program, Programs
 from .rendering import Attempted, asks_for_inputs, checkpoint, overridden, rendered
@@ -257,7 +257,7 @@ class Advance:
     def _raw(self, step: BeginAttempt, index: int | None, attempt: int) -> str:
         one = self._execution
         words = [one.name, step.node, *([] if index is None else [str(index)]), str(attempt)]
-        return f"{one.options.raw_prefix}/{'-'.join(words)}"
+        return f"{one.options.raw_prefix}/{part('-'.join(words))}"
 
     async def _views(self, state: State) -> dict[str, RunView | None]:
         """What has become of the runs that are not over."""

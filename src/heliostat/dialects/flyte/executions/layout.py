@@ -7,6 +7,7 @@ each between node and attempt.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -17,6 +18,8 @@ OUTPUTS = "outputs.pb"
 FUTURES = "futures.pb"
 """What a dynamic task writes in place of outputs."""
 DECK = "deck.html"
+LONGEST_PART = 200
+DIGEST = 32
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Layout:
 
     @classmethod
     def of(cls, root: str, workspace: WorkspaceId, project: str, domain: str, execution: str) -> Layout:
-        return cls(f"{root}/data/" + "/".join(_part(text) for text in (workspace, project, domain, execution)))
+        return cls(f"{root}/data/" + "/".join(part(text) for text in (workspace, project, domain, execution)))
 
     def inputs(self, digest: str) -> str:
         """Of the whole. Named by what is in it: who loses a race for the execution's name overwrites nothing."""
@@ -36,19 +39,19 @@ class Layout:
         return f"{self.base}/{OUTPUTS}"
 
     def node_inputs(self, node: str) -> str:
-        return f"{self.base}/{_part(node)}/{INPUTS}"
+        return f"{self.base}/{part(node)}/{INPUTS}"
 
     def node_outputs(self, node: str) -> str:
         """Of one that is made of parts."""
-        return f"{self.base}/{_part(node)}/{OUTPUTS}"
+        return f"{self.base}/{part(node)}/{OUTPUTS}"
 
     def element_inputs(self, node: str, element: int) -> str:
-        return f"{self.base}/{_part(node)}/{element}/{INPUTS}"
+        return f"{self.base}/{part(node)}/{element}/{INPUTS}"
 
     def prefix(self, node: str, attempt: int, element: int | None = None) -> str:
         """Below which an attempt writes."""
         middle = "" if element is None else f"/{element}"
-        return f"{self.base}/{_part(node)}{middle}/{attempt}"
+        return f"{self.base}/{part(node)}{middle}/{attempt}"
 
 
 def raw_prefix(root: str, workspace: WorkspaceId, project: str, domain: str) -> str:
@@ -56,9 +59,12 @@ def raw_prefix(root: str, workspace: WorkspaceId, project: str, domain: str) -> 
 
     On this machine it is a path without ``file://``: flytekit's FlyteFile takes what begins with that for no file.
     """
-    return f"{root.removeprefix('file://')}/raw/" + "/".join(_part(text) for text in (workspace, project, domain))
+    return f"{root.removeprefix('file://')}/raw/" + "/".join(part(text) for text in (workspace, project, domain))
 
 
-def _part(text: str) -> str:
+def part(text: str) -> str:
+    """Of a URL, and so the name of a folder where that is on a disk, which has 255 bytes at most."""
     quoted = quote(text, safe="-_")
+    if len(quoted) > LONGEST_PART:
+        return f"{quoted[: LONGEST_PART - DIGEST - 1]}-{hashlib.sha256(text.encode()).hexdigest()[:DIGEST]}"
     return quoted if quoted.strip(".") else quoted.replace(".", "%2E")

@@ -38,6 +38,7 @@ from .state import Execution, Options, State, Target, read_execution
 Message = Any
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+LONGEST_NAME = 63
 PARALLELISM = 25
 """Attempts at a time of one execution, unless it says otherwise; as in Flyte."""
 MOST_PARALLELISM = 1000
@@ -137,6 +138,8 @@ class Starter:
         for field, text in (("project", project), ("domain", domain)):
             if not text:
                 raise invalid(field, "is required")
+        if len(names.key(project, domain)) > names.LONGEST_KEY - LONGEST_NAME:
+            raise invalid("project", "is too long, together with the domain")
         return (await self._places.workspace(caller, project, domain)).id
 
     def _name(self, asked: str) -> str:
