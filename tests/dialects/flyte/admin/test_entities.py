@@ -10,6 +10,8 @@ from flyteidl.admin import common_pb2, launch_plan_pb2, project_pb2, version_pb2
 from flyteidl.core import literals_pb2
 from google.protobuf import text_format
 
+from heliostat.dialects.flyte.admin import workflow_calls
+
 from .conftest import Door
 from .messages import (
     INTEGER,
@@ -286,3 +288,12 @@ async def test_viewers_see_names_of_variables_but_no_values(door: Door) -> None:
         whole, shown = str(await door.call(method, request)), str(await door.call(method, request, token=viewer))
         assert whole.count("hunter2") == count and "hunter2" not in shown, method
         assert shown.count("******") == count and "PASSWORD" in shown
+
+
+async def test_a_workflow_with_its_tasks_can_be_read_back(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = task("t")
+    one.spec.template.config["x"] = "x" * 5000
+    await door.call("CreateTask", one)
+    monkeypatch.setattr(workflow_calls, "LARGEST", 5000)
+    code, message = await door.refused("CreateWorkflow", workflow(template("w", task_node("n0", "t", x=".x"))))
+    assert code is Code.INVALID_ARGUMENT and message.startswith("spec: has")

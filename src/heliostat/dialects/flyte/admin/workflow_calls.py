@@ -15,6 +15,9 @@ from . import lists, masking, workflows
 from .references import Reference, identifier, reference
 from .registry import Registry
 
+LARGEST = 16 << 20
+"""Bytes of a workflow with all of its tasks, which is what clients read and executions keep. Clients take messages of 20 MiB."""
+
 
 class WorkflowCalls:
     """Methods raise FlyteError and HeliostatError."""
@@ -33,7 +36,12 @@ class WorkflowCalls:
             if use.task not in known:
                 raise invalid(use.path, f"the task {use.task} is not registered")
         workflows.check(request.spec, known)
-        graph.build(workflows.closure(id, request.spec, known))  # raises for what only executions refuse
+        whole = workflows.closure(id, request.spec, known)
+        if whole.ByteSize() > LARGEST:
+            raise invalid(
+                "spec", f"has {whole.ByteSize()} bytes with all of its tasks, and at most {LARGEST} can be read back"
+            )
+        graph.build(whole)  # raises for what only executions refuse
         await self._entities.add(caller, identifiers.WORKFLOW, id, request)
         return admin_workflows.WorkflowCreateResponse()
 
