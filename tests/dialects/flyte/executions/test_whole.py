@@ -258,6 +258,9 @@ async def test_a_workflow_with_a_sub_workflow_and_a_branch(stage: Stage, x: int,
     span = (await stage.call("GetExecutionMetrics", request)).span
     assert [row.node_id.node_id for row in span.spans] == ["n0", "n1", "n2", "n3"]
     assert [row.node_id.node_id for row in span.spans[1].spans] == ["n1-0-n0", "n1-0-n1"]
+    (attempt,) = span.spans[0].spans
+    assert [row.operation_id for row in attempt.spans] == ["TASK_SETUP", "TASK_RUNTIME"]
+    assert attempt.spans[1].end_time == attempt.end_time and attempt.spans[0].end_time == attempt.spans[1].start_time
 
 
 async def test_a_branch_of_which_no_condition_holds_fails_with_its_message(stage: Stage) -> None:
