@@ -1,8 +1,9 @@
 """Where Flyte's projects and domains are here: each pair in one workspace.
 
 In this order: what the operator wrote for the pair, a workspace named ``<project>-<domain>``, one named like the project, the
-operator's default, and at last the oldest workspace in which the caller may run jobs. Names count only where the caller has a
-role: a workspace of others is to the caller as if it were not there.
+operator's default, and at last the oldest workspace in which the caller may run jobs, or, for who may do so nowhere, the oldest
+in which the caller has any role. Names count only where the caller has a role: a workspace of others is to the caller as if it
+were not there.
 """
 
 from __future__ import annotations
@@ -69,17 +70,20 @@ class Places:
 
     async def _oldest(self, caller: Caller, project: str, domain: str) -> Workspace:
         oldest: Workspace | None = None
+        seen: Workspace | None = None
         after: WorkspaceId | None = None
         while True:
             page = await self._directory.workspaces(caller, limit=_PAGE, after=after)
             oldest = next((row for row in reversed(page) if caller.may(row.id, Role.EDITOR)), oldest)
+            seen = page[-1] if page else seen
             if len(page) < _PAGE:
                 break
             after = page[-1].id
+        oldest = oldest or seen
         if oldest is None:
             raise FlyteError(
                 NOT_FOUND,
-                f"there is no workspace for {project}/{domain} in which {caller.principal.name} may run jobs; make one named "
+                f"there is no workspace for {project}/{domain} in which {caller.principal.name} has a role; make one named "
                 f"{project}-{domain} (heliostat workspace create), or name one in [flyte.workspaces]",
             )
         return oldest
