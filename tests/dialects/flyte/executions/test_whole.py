@@ -254,7 +254,7 @@ async def test_a_workflow_with_a_sub_workflow_and_a_branch(stage: Stage, x: int,
     assert not (await data_of(stage, id, left)).full_outputs.literals
     assert (await data_of(stage, id, "n1")).full_inputs == literal_map(x=2 * x)
 
-    request = execution_pb2.WorkflowExecutionGetMetricsRequest(id=id, depth=3)
+    request = execution_pb2.WorkflowExecutionGetMetricsRequest(id=id, depth=-1)
     span = (await stage.call("GetExecutionMetrics", request)).span
     assert [row.node_id.node_id for row in span.spans] == ["n0", "n1", "n2", "n3"]
     assert [row.node_id.node_id for row in span.spans[1].spans] == ["n1-0-n0", "n1-0-n1"]
