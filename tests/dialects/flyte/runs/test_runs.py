@@ -21,13 +21,14 @@ from heliostat.domain.ids import JobId
 from heliostat.domain.job_states import JobStatus
 from heliostat.domain.jobs import Job
 from heliostat.domain.records import Cluster
+from heliostat.domain.states import Wanted
 from heliostat.services import DataService, Services
 from heliostat.storage.blobs import Blobs
 from heliostat.store import Transaction
 from heliostat.testing.crash import Crash, CrashPoints, crashing_store
 from heliostat.testing.tools import job_tools
 from tests.dialects.flyte.connector.propeller import template, write_error, write_outputs
-from tests.services.conftest import Office, database, office
+from tests.services.conftest import Office, database, office, spec
 
 __all__ = ["database", "office"]
 SETTINGS = FlyteSettings()
@@ -294,3 +295,30 @@ async def test_labels_of_an_execution_choose_before_those_of_the_task(office: Of
             with pytest.raises(HeliostatError) as caught:
                 await Runs(office.services, settings).create(caller, office.workspace, template(), where)
             assert caught.value.path == f"labels.{choice}" and told in caught.value.message
+
+
+async def test_shared_clusters_to_which_nobody_comes_back_go(office: Office, tmp_path: Path) -> None:
+    runs, caller = Runs(office.services, FlyteSettings(reuse_idle=timedelta(minutes=1))), await office.caller("editor")
+
+    async def shared(node: str, workers: float) -> Cluster:
+        custom = {"rayCluster": {"workerGroupSpec": [{"groupName": "w", "replicas": workers}]}}
+        run = await runs.create(
+            caller, office.workspace, template(custom=custom), replace(place(tmp_path / node), node=node)
+        )
+        job = await office.services.jobs.get(caller, office.workspace, run)
+        return await office.stored(job.job.cluster)
+
+    old, running = await shared("n0", 1.0), await shared("n1", 2.0)
+    own = await office.services.clusters.create(caller, office.workspace, spec("flyte-of-somebody"))
+    for cluster in (old, running):
+        await office.settle(cluster.id)
+    await office.services.clusters.stop(caller, office.workspace, old.id)
+    await office.settle(old.id)
+    office.clock.advance(days=6)
+    await shared("n2", 3.0)
+    assert (await office.stored(old.id)).wanted is Wanted.STOPPED
+    office.clock.advance(days=2)
+    await shared("n3", 4.0)
+    assert (await office.stored(old.id)).wanted is Wanted.DELETED
+    assert (await office.stored(running.id)).wanted is Wanted.RUNNING
+    assert (await office.stored(own.id)).wanted is Wanted.STOPPED

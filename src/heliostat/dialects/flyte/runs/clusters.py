@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -35,6 +36,11 @@ _PATHS = (
     ("runtime_env", "custom.runtimeEnvYaml"),
 )
 """Native paths, and where in a task template that comes from."""
+UNUSED = timedelta(days=7)
+"""A shared cluster that is stopped and was last started so long ago goes when another one is made."""
+_LOOKED_AT = 100
+"""Stopped clusters that are looked at for that, the newest."""
+_NAME = "flyte-"
 log = structlog.get_logger()
 
 
@@ -42,6 +48,7 @@ class Clusters:
     def __init__(self, services: Services) -> None:
         self._jobs = services.jobs
         self._clusters = services.clusters
+        self._clock = services.clock
 
     async def submit(self, caller: Caller, workspace: WorkspaceId, task: TaskWish, wish: JobWish, token: str) -> Job:
         """Submit the job on what the task shall run on. With the ``token`` of an earlier submission: the job of then.
@@ -106,7 +113,9 @@ class Clusters:
         except NotFound as error:
             if error.kind != "cluster":
                 raise
-            return await self._clusters.create(caller, workspace, spec, start=True)
+            made = await self._clusters.create(caller, workspace, spec, start=True)
+            await self._remove_unused(caller, workspace)
+            return made
         found = (await self._clusters.get(caller, workspace, id)).cluster
         ours = found.spec.labels.get(POOL_LABEL) == spec.labels[POOL_LABEL]
         if not ours or found.wanted is Wanted.DELETED or found.state is State.STOPPING:
@@ -115,12 +124,22 @@ class Clusters:
             return await self._clusters.start(caller, workspace, id)
         return found
 
+    async def _remove_unused(self, caller: Caller, workspace: WorkspaceId) -> None:
+        """Tasks change, and with them what they want: nobody comes back to the clusters of older ones."""
+        stopped = await self._clusters.list(
+            caller, workspace, limit=_LOOKED_AT, states=(State.STOPPED,), name_contains=_NAME
+        )
+        for row in (view.cluster for view in stopped):
+            if POOL_LABEL in row.spec.labels and self._clock.now() - (row.started_at or row.created_at) > UNUSED:
+                with suppress(Conflict, NotFound):  # another has just started or removed it
+                    await self._clusters.delete(caller, workspace, row.id)
+
 
 def _shared(spec: ClusterSpec, fingerprint: str, idle: timedelta) -> ClusterSpec:
     label = fingerprint[:_FINGERPRINT]
     return replace(
         spec,
-        name=f"flyte-{fingerprint[:12]}",
+        name=f"{_NAME}{fingerprint[:12]}",
         labels={**spec.labels, POOL_LABEL: label},
         lifetime=Lifetime(idle_stop_seconds=max(1, int(idle.total_seconds()))),
     )
