@@ -114,7 +114,9 @@ class ExecutionCalls:
 
     async def metrics(self, caller: Caller, request: Message) -> Message:
         shown = await self._whole(caller, request.id)
-        depth = min(request.depth, DEEPEST_SPAN) if request.depth > 0 else DEEPEST_SPAN  # -1 is what clients send for all
+        depth = (
+            min(request.depth, DEEPEST_SPAN) if request.depth > 0 else DEEPEST_SPAN
+        )  # -1 is what clients send for all
         return execution_pb2.WorkflowExecutionGetMetricsResponse(span=writing.span(shown, depth))
 
     async def list(self, caller: Caller, request: Message) -> Message:
