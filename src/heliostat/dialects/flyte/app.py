@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from heliostat.services import Caller, Services
 from heliostat.services.seams import Attendant
 
-from .admin.console import Run
+from .admin.console import Run, Subject
 from .admin.http import FlyteHttp
 from .authenticate import Authenticator
 from .connector.metrics import ConnectorMetrics
@@ -127,12 +127,15 @@ class Flyte:
         )  # fmt: skip
         return _Loaded(health, of_tasks, {**others, **of_tasks}, executions)
 
-    async def _described(self, caller: Caller, run: Run) -> str:
-        """What the page of a run shows."""
+    async def _described(self, caller: Caller, subject: Subject) -> str:
+        """What the page of an execution or a run shows."""
         loaded = await asyncio.to_thread(self._load)
-        from .admin.console_calls import described
+        from .admin.console_calls import of_execution, of_run
 
-        return await described(loaded.executions, caller, run)
+        if isinstance(subject, Run):
+            return await of_run(self._runs, caller, subject)
+        workspace = await self._places.workspace(caller, subject.project, subject.domain)
+        return await of_execution(loaded.executions, caller, subject, workspace.id)
 
     def _drained(self) -> None:
         """The server stops: those who watch its health are told."""

@@ -24,6 +24,7 @@ from heliostat.dialects.flyte.errors import NOT_FOUND, FlyteError
 from heliostat.dialects.flyte.places import Places
 from heliostat.dialects.flyte.rpc import RpcHandler
 from heliostat.dialects.flyte.settings import FlyteSettings
+from heliostat.domain.ids import WorkspaceId
 from heliostat.services import Caller, Services
 from heliostat.testing.harness import HarnessServer, running
 
@@ -119,7 +120,7 @@ async def _door(tmp_path: Path) -> AsyncIterator[Door]:
             return methods(services, settings, places, registry, KEY, runs.calls)
 
         async def describe(caller: Caller, run: Any) -> str:
-            return await console_calls.described(runs.calls, caller, run)
+            return await console_calls.of_execution(runs.calls, caller, run, WorkspaceId(up.workspace))
 
         server = grpc.aio.server(
             handlers=(RpcHandler(PREFIXES, load, authenticate),), options=(("grpc.max_receive_message_length", -1),)

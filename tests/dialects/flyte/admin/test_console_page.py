@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from pathlib import Path
 
 import grpc
@@ -11,6 +13,10 @@ from flyteidl.admin import execution_pb2
 from flyteidl.core import identifier_pb2
 from playwright.async_api import BrowserContext, expect
 
+from heliostat.dialects.flyte.runs.runs import Runs
+from heliostat.dialects.flyte.settings import FlyteSettings
+from heliostat.domain.ids import WorkspaceId
+from heliostat.services import Caller
 from heliostat.testing.harness import HarnessServer, running
 from tests.browser.conftest import browser, context
 
@@ -57,4 +63,30 @@ async def test_a_person_sees_the_run_after_showing_a_token(tmp_path: Path, conte
         assert page.url.endswith("/executions/run1"), "the page was left, and with it the token"
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert [text for text in complaints if "416" not in text] == [], "besides that of an empty log"
+        await page.close()
+
+
+async def test_the_link_that_flyte_shows_leads_to_the_run_and_its_log(tmp_path: Path, context: BrowserContext) -> None:
+    async with running(tmp_path) as up:
+        await begun(up)
+        services = up.running.server.services
+        caller = Caller(await services.identity.by_token(up.token))
+        async with asyncio.timeout(10):
+            while not (jobs := await services.jobs.list(caller, WorkspaceId(up.workspace), limit=9)):
+                await asyncio.sleep(0.01)
+            runs, id = Runs(services, FlyteSettings()), jobs[0].job.id
+            while (view := await runs.get(id)) is None:
+                await asyncio.sleep(0.01)
+        page = await context.new_page()
+        await page.goto(next(link.uri for link in view.links if link.name == "Driver log"))
+        await expect(page.get_by_role("heading")).to_have_text(id)
+        await page.get_by_label("Token").fill(up.token)
+        await page.get_by_role("button").click()
+        await expect(page.locator("#shown")).to_contain_text(re.compile("QUEUED|INITIALIZING|RUNNING|FAILED"))
+        await expect(page.locator("#log")).not_to_be_empty()
+        await expect(page.locator("#log")).not_to_contain_text("unauthenticated")
+        await page.goto(f"{up.url}/console/runs/rj-none")
+        await page.get_by_label("Token").fill(up.token)
+        await page.get_by_role("button").click()
+        await expect(page.get_by_role("alert")).to_contain_text("there is no run rj-none")
         await page.close()

@@ -13,7 +13,7 @@ from heliostat.domain.installation import Installation
 from heliostat.domain.job_states import JobClusterState, JobStatus
 from heliostat.domain.states import State
 
-from .samples import CLUSTER, JOB, WORKSPACE, job, seen
+from .samples import CLUSTER, JOB, job, seen
 
 RECORD = RunRecord("p", "d", "e", "n0", 0, ("p", "d", "t", "v"), "s3://b/o", False)
 PLACE = Installation(gateway_url="https://h:1", gateway_domain="g:2", gateway_scheme="https")
@@ -73,7 +73,7 @@ def test_links_are_the_same_from_the_first_answer_on_and_open_nothing_by_themsel
     assert len(shown) == 1
     dashboard, log = shown.pop()
     assert dashboard.uri == f"https://c-{CLUSTER}.g:2/#/jobs/{JOB}" and dashboard.while_pending
-    assert log.uri == f"https://h:1/v1/workspaces/{WORKSPACE}/jobs/{JOB}/logs/driver"
+    assert log.uri == f"https://h:1/console/runs/{JOB}"
 
 
 def test_warnings_are_told() -> None:

@@ -1,4 +1,5 @@
-"""The page behind the address that clients print for a run, ``/console/projects/<p>/domains/<d>/executions/<name>``.
+"""The pages behind the addresses that clients print or show: of an execution,
+``/console/projects/<p>/domains/<d>/executions/<name>``, and of one run of a task, ``/console/runs/<id>``.
 
 A browser that comes by that address has no credential, so it gets an empty page first: it asks for a token, and shows with it
 what the same address answers to programs. The token stays in the page's memory; with it the page shows the end of a log, too,
@@ -25,13 +26,16 @@ _STYLE = (
 )
 _SCRIPT = """
 let token = "";
+const log = document.getElementById("log");
+const load = async (address) => {
+  const answer = await fetch(address, {headers: {Authorization: "Bearer " + token, Range: "bytes=-200000"}});
+  log.textContent = answer.status === 416 ? "It is empty." : await answer.text();
+};
 document.getElementById("shown").addEventListener("click", async (event) => {
   const link = event.target.closest("a");
   if (!link || link.origin !== location.origin || event.ctrlKey || event.metaKey) { return; }
   event.preventDefault();
-  const answer = await fetch(link.href, {headers: {Authorization: "Bearer " + token, Range: "bytes=-200000"}});
-  const log = document.getElementById("log");
-  log.textContent = answer.status === 416 ? "It is empty." : await answer.text();
+  await load(link.href);
   log.scrollIntoView();
 });
 document.getElementById("login").addEventListener("submit", async (event) => {
@@ -45,6 +49,8 @@ document.getElementById("login").addEventListener("submit", async (event) => {
     document.getElementById("login").hidden = true;
     const shown = document.getElementById("shown");
     shown.innerHTML = text;
+    const own = shown.querySelector("[data-log]");
+    if (own) { await load(own.dataset.log); }
     if (shown.querySelector("[data-open]")) { setTimeout(show, 3000); }
   };
   await show();
@@ -63,12 +69,21 @@ POLICY = (
 PREFIX = "/console/"
 
 
-class Run(NamedTuple):
-    """What the address names."""
+class Execution(NamedTuple):
+    """What an address names."""
 
     project: str
     domain: str
     name: str
+
+
+class Run(NamedTuple):
+    """The same of a single run."""
+
+    id: str
+
+
+Subject = Execution | Run
 
 
 class Row(NamedTuple):
@@ -81,21 +96,23 @@ class Row(NamedTuple):
     message: str
 
 
-def run_of(path: bytes) -> Run | None:
-    """The run that a path (not decoded) is of."""
+def subject_of(path: bytes) -> Subject | None:
+    """What a path (not decoded) leads to."""
     match path.decode("latin-1").rstrip("/").split("/"):
         case ["", "console", "projects", project, "domains", domain, "executions", name] if project and domain and name:
-            return Run(unquote(project), unquote(domain), unquote(name))
+            return Execution(unquote(project), unquote(domain), unquote(name))
+        case ["", "console", "runs", id] if id:
+            return Run(unquote(id))
     return None
 
 
-def page(run: Run) -> str:
+def page(subject: Subject) -> str:
     """For a browser that showed no credential."""
-    name = html.escape("/".join(run))
+    name = html.escape("/".join(subject))
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{html.escape(run.name)} - Heliostat</title><style>{_STYLE}</style></head><body><h1>{name}</h1>"
+        f"<title>{html.escape(subject[-1])} - Heliostat</title><style>{_STYLE}</style></head><body><h1>{name}</h1>"
         '<form id="login"><p>Show a token of this server to see this run; <code>heliostat token</code> prints yours.</p>'
         '<label>Token <input id="token" type="password" autocomplete="off" autofocus required></label> '
         '<button>Show</button></form><p id="said" role="alert"></p><div id="shown"></div><pre id="log"></pre>'
@@ -103,12 +120,13 @@ def page(run: Run) -> str:
     )
 
 
-def shown(phase: str, message: str, rows: Sequence[Row], *, open: bool) -> str:
-    """What the page shows of a run; ``open`` while it goes on."""
+def shown(phase: str, message: str, rows: Sequence[Row] = (), *, open: bool, log: str = "") -> str:
+    """What the page shows; ``open`` while it goes on, ``log`` is the path of the log that goes with it."""
     body = "".join(_row(row) for row in rows)
     table = f"<table><tr><th>Node<th>Phase<th>Links<th></tr>{body}</table>" if rows else ""
     text = f"<pre>{html.escape(message)}</pre>" if message else ""
-    return f"<p{' data-open' if open else ''}><strong>{html.escape(phase)}</strong></p>{text}{table}"
+    told = (" data-open" if open else "") + (f' data-log="{html.escape(log)}"' if log else "")
+    return f"<p{told}><strong>{html.escape(phase)}</strong></p>{text}{table}"
 
 
 def _row(row: Row) -> str:

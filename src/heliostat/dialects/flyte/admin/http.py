@@ -1,4 +1,4 @@
-"""The HTTP paths of the dialect: uploads and downloads, tokens, and the address that clients print for a run."""
+"""The HTTP paths of the dialect: uploads and downloads, tokens, and the addresses that clients print for people."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..authenticate import Authenticator
 from ..errors import NOT_FOUND, PERMISSION_DENIED, FlyteError
 from ..settings import FlyteSettings
 from . import console, permits
-from .console import Run
+from .console import Subject
 from .endpoints import AUTHORIZE_PATH, REDIRECT_URI, TOKEN_PATH
 from .token import FlyteTokenEndpoint
 from .transfers import Transfers
@@ -25,8 +25,8 @@ from .transfers import Transfers
 UPLOADS = b"/flyte/upload/"
 DOWNLOADS = b"/flyte/data/"
 log = structlog.get_logger()
-Describe = Callable[[Caller, Run], Awaitable[str]]
-"""What the page of a run shows, as markup. Raises FlyteError and HeliostatError."""
+Describe = Callable[[Caller, Subject], Awaitable[str]]
+"""What its page shows, as markup. Raises FlyteError and HeliostatError."""
 
 
 class FlyteHttp:
@@ -62,18 +62,18 @@ class FlyteHttp:
             await (await self._console(scope, path))(scope, receive, send)
 
     async def _console(self, scope: Scope, path: bytes) -> Response:
-        run = console.run_of(path)
-        if run is None:
+        subject = console.subject_of(path)
+        if subject is None:
             return PlainTextResponse("There is nothing at this address.", 404)
         if scope["method"] not in ("GET", "HEAD"):
             return PlainTextResponse("This address takes GET.", 405, {"allow": "GET"})
         given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
         if not given:
-            return HTMLResponse(console.page(run), headers=_headers())
+            return HTMLResponse(console.page(subject), headers=_headers())
         request = new_request_id()
         try:
             caller = await self._authenticator.caller(given)
-            return HTMLResponse(await self._describe(caller, run), headers=_headers())
+            return HTMLResponse(await self._describe(caller, subject), headers=_headers())
         except HeliostatError as error:
             return PlainTextResponse(str(error), _status(error), _headers())
         except Exception:

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Literal
 
-from heliostat.domain.ids import JobId
+from heliostat.domain.ids import JobId, WorkspaceId
 
 Origin = Literal["UNKNOWN", "USER", "SYSTEM"]
 """Whose fault an error is."""
@@ -61,6 +61,8 @@ class RunView:
     """A LiteralMap, where the one who asks cannot read what the task wrote; never an empty one."""
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    workspace: WorkspaceId | None = None
+    """Of its job; None once that was deleted, and its log with it."""
 
     @property
     def settled(self) -> bool:

@@ -16,6 +16,8 @@ from .record import RunRecord
 
 WAITS = "waits for "
 """How admission begins what it says of a cluster that has to wait."""
+PAGE = "/console/runs/"
+"""Before a run's id: where a browser, which has no token yet, is shown the run with its log."""
 UNTOLD = "its outcome is being read"
 
 
@@ -28,20 +30,25 @@ def view(id: JobId, seen: JobView | None, record: RunRecord, place: Installation
     phase, message = _underway(seen)
     job = seen.job
     return RunView(
-        id, phase, _with_warnings(message, record), links=links(job.workspace, id, job.cluster, place),
-        info=_info(id, seen), started_at=job.started_at, ended_at=None,
+        id, phase, _with_warnings(message, record), links=links(id, job.cluster, place),
+        info=_info(id, seen), started_at=job.started_at, ended_at=None, workspace=job.workspace,
     )  # fmt: skip
 
 
-def links(workspace: WorkspaceId, job: JobId, cluster: ClusterId, place: Installation) -> tuple[Link, ...]:
+def links(job: JobId, cluster: ClusterId, place: Installation) -> tuple[Link, ...]:
     """The same from the first answer on, since Flyte takes them up with a change of phase only. They hold no credential:
     everybody who sees the task in Flyte sees them; the gateway asks a browser who it is."""
     dashboard = f"{place.gateway_scheme}://c-{cluster}.{place.gateway_domain}/#/jobs/{job}"
-    log = f"{place.gateway_url}/v1/workspaces/{workspace}/jobs/{job}/logs/driver"
+    page = f"{place.gateway_url}{PAGE}{job}"
     return (
         Link("Ray dashboard", dashboard, while_pending=True, hidden_when_finished=True),
-        Link("Driver log", log, while_pending=True),
+        Link("Driver log", page, while_pending=True),
     )
+
+
+def log_path(workspace: WorkspaceId, job: str) -> str:
+    """Where its log itself is at this server, for who shows a token."""
+    return f"/v1/workspaces/{workspace}/jobs/{job}/logs/driver"
 
 
 def _settled(
@@ -50,9 +57,10 @@ def _settled(
     job = seen.job if seen is not None else None
     return RunView(
         id, outcome.phase, _with_warnings(outcome.message, record), outcome.code, outcome.recoverable, outcome.origin,
-        links=links(job.workspace, id, job.cluster, place) if job is not None else (),
+        links=links(id, job.cluster, place) if job is not None else (),
         info=_info(id, seen), outputs=outcome.outputs,
         started_at=job.started_at if job is not None else None, ended_at=job.ended_at if job is not None else None,
+        workspace=job.workspace if job is not None else None,
     )  # fmt: skip
 
 

@@ -74,4 +74,4 @@ def entrypoint(
 
 def _plain(run: str) -> str:
     """As a part of a file's name."""
-    return "".join(character if character.isalnum() or character in "-_" else "-" for character in run)[:80] or "run"
+    return "".join(character if character.isalnum() or character in "-_" else "-" for character in run)[:12] or "run"
