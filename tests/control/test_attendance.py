@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from heliostat.control.attendance import Attendance
@@ -120,6 +121,23 @@ async def test_the_news_of_a_job(room: Room) -> None:
     room.attendance.job_changed(JobId("rj-fedcba9876543210"))
     room.attendance.job_changed(JOB)
     assert (await room.looks(3))[2:] == ["one"]
+
+
+async def test_a_store_that_is_away_does_not_end_the_loop(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    await room.add("one", job=JOB)
+    await room.looks(1)
+    read, away = room.store.read, asyncio.Event()
+
+    async def unavailable(work: object) -> object:
+        away.set()
+        raise Unavailable("the database is away")
+
+    monkeypatch.setattr(room.store, "read", unavailable)
+    room.attendance.job_changed(JOB)
+    await asyncio.wait_for(away.wait(), 10)
+    monkeypatch.setattr(room.store, "read", read)
+    room.attendance.job_changed(JOB)
+    assert await room.looks(2) == ["one", "one"]
 
 
 async def test_a_failure_is_tried_again(room: Room) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
-from heliostat.domain.documents import parts
-from heliostat.domain.errors import HeliostatError
+from heliostat.domain.documents import Document, parts
+from heliostat.domain.errors import HeliostatError, Unavailable
 from heliostat.domain.ids import JobId
 from heliostat.services.seams import Attendant, Clock
 from heliostat.store import Store, Transaction
@@ -50,7 +51,12 @@ class Attendance:
     async def news(self) -> AsyncIterator[str]:
         while True:
             job = await self._jobs.get()
-            for ref in await self._store.read(lambda tx, job=job: tx.documents.of_job(job)):  # type: ignore[misc]
+            try:
+                refs = await self._store.read(partial(_of_job, job))
+            except Unavailable as error:  # they are looked at again by themselves
+                log.warning("the store does not answer", cause=error.message)
+                continue
+            for ref in refs:
                 yield ref
 
     async def reconcile(self, key: str) -> timedelta | None:
@@ -68,8 +74,7 @@ class Attendance:
         count, tried = 0, set[str]()
         now = self._clock.now()
         while True:
-            limit = BATCH + len(tried)
-            found = await self._store.read(lambda tx, limit=limit: tx.documents.expired(now, limit=limit))  # type: ignore[misc]
+            found = await self._store.read(partial(_expired, now, BATCH + len(tried)))
             fresh = [document for document in found if document.ref not in tried]
             if not fresh:
                 return count
@@ -82,5 +87,17 @@ class Attendance:
                 except (HeliostatError, OSError) as error:
                     log.warning("an expired document cannot go yet", document=document.ref, cause=str(error))
                     continue
-                await self._store.write(lambda tx, ref=document.ref: tx.documents.remove(*parts(ref)))  # type: ignore[misc]
+                await self._store.write(partial(_remove, document))
                 count += 1
+
+
+def _of_job(job: JobId, tx: Transaction) -> list[str]:
+    return tx.documents.of_job(job)
+
+
+def _expired(now: datetime, limit: int, tx: Transaction) -> list[Document]:
+    return tx.documents.expired(now, limit=limit)
+
+
+def _remove(document: Document, tx: Transaction) -> None:
+    tx.documents.remove(document.kind, document.workspace, document.key)
