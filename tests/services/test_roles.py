@@ -118,7 +118,6 @@ DOCUMENTS: dict[str, tuple[Role, Call]] = {
     "page": (Role.VIEWER, lambda it, who, _: it.services.documents.page(who, it.workspace, KIND, "", limit=10)),
     "scan": (Role.VIEWER, lambda it, who, _: it.services.documents.scan(who, it.workspace, KIND, "", limit=10)),
     "change": (Role.EDITOR, _change_the_document),
-    "remove": (Role.EDITOR, lambda it, who, _: it.services.documents.remove(who, it.workspace, KIND, KEY)),
 }
 USAGE: dict[str, tuple[Role, Call]] = {
     "usage": (Role.VIEWER, lambda it, who, _: it.services.usage.usage(who, it.workspace)),
@@ -143,7 +142,7 @@ ELSEWHERE = {
     DirectoryService: {"workspaces", "create_workspace", "project", "releases", "release", "prepare"},
     QueueService: set(),
     SecretService: {"hidden"},
-    DocumentService: {"find", "load", "save", "wake_parent"},  # for what comes without a caller
+    DocumentService: {"find", "load", "save"},  # for what comes without a caller
     UsageService: set(),
     IdentityService: {
         "by_token", "access_key", "remember_nonce", "create_access_key", "create_token", "keys", "revoke",

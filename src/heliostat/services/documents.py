@@ -6,11 +6,11 @@ background, come without a caller.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from heliostat.domain.documents import Document, NewDocument, parts
+from heliostat.domain.documents import Document, NewDocument, parts, ref
 from heliostat.domain.ids import WorkspaceId
 from heliostat.domain.records import Role
 from heliostat.store import Store, Transaction
@@ -88,17 +88,7 @@ class DocumentService:
         def check(tx: Transaction) -> None:
             authorise(tx, caller, document.workspace, Role.EDITOR, f"change {document.kind} documents")
 
-        await self._store.read(check)
-        return await self.save(document)
-
-    async def remove(self, caller: Caller, workspace: WorkspaceId, kind: str, key: str) -> bool:
-        """Whether it was there."""
-
-        def work(tx: Transaction) -> bool:
-            authorise(tx, caller, workspace, Role.EDITOR, f"remove {kind} documents")
-            return tx.documents.remove(kind, workspace, key)
-
-        return await self._store.write(work)
+        return await self._saved(document, check)
 
     # --- without a caller: for attendants, and to learn in which workspace something is ---------------------------------
 
@@ -106,8 +96,9 @@ class DocumentService:
         """In any workspace. Show nothing of it to a caller who may not see that one."""
         return await self._store.read(lambda tx: tx.documents.find(kind, key))
 
-    async def load(self, ref: str) -> Document | None:
-        return await self._store.read(lambda tx: tx.documents.get(*parts(ref)))
+    async def load(self, name: str) -> Document | None:
+        """By its ref."""
+        return await self._store.read(lambda tx: tx.documents.get(*parts(name)))
 
     async def save(self, document: Document) -> Document:
         """Write a document over the version that it was made from, and have it and its parent looked at.
@@ -115,15 +106,19 @@ class DocumentService:
         Give it by ``dataclasses.replace`` of what was read, ``version`` untouched. Raises Conflict when another has
         changed it meanwhile: read it again.
         """
+        return await self._saved(document, lambda tx: None)
+
+    async def _saved(self, document: Document, check: Callable[[Transaction], None]) -> Document:
         now = self._clock.now()
-        saved = await self._store.write(lambda tx: tx.documents.save(replace(document, modified_at=now)))
+
+        def work(tx: Transaction) -> Document:
+            check(tx)
+            return tx.documents.save(replace(document, modified_at=now))
+
+        saved = await self._store.write(work)
         if saved.open:
             self._wake(saved.ref)
-        self.wake_parent(saved)
-        return saved
-
-    def wake_parent(self, document: Document) -> None:
-        """Have the document looked at for which this one's changes are news."""
-        kind, separator, key = document.parent.partition("|")
+        kind, separator, key = saved.parent.partition("|")
         if separator:
-            self._wake(f"{kind}|{document.workspace}|{key}")
+            self._wake(ref(kind, saved.workspace, key))
+        return saved

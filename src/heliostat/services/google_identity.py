@@ -48,7 +48,6 @@ LOCATION = "us-central1"
 """What clients are told to name; an installation is one place, whatever they call it."""
 REMEMBERED = 2048
 """Signed tokens whose signatures are not checked again. A client shows the same one for an hour."""
-GOOGLES_ACCESS_TOKEN = "ya29."
 
 
 @dataclass(frozen=True)

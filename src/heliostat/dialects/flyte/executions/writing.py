@@ -117,10 +117,6 @@ def task_executions(shown: Shown, id: str, views: Mapping[str, RunView]) -> list
     return [_task_execution(shown, node, attempt, views) for attempt in state.elements.get(0, ())]
 
 
-def attempt_prefix(shown: Shown, id: str, number: int) -> str:
-    return shown.layout.prefix(id, number)
-
-
 def watched(shown: Shown, id: str) -> list[str]:
     """Runs of a node whose present state is worth asking for."""
     rows = [row[-1] for row in shown.execution.state.nodes[id].elements.values()]
