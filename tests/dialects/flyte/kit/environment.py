@@ -6,6 +6,10 @@ import asyncio
 import fcntl
 import os
 import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
@@ -31,6 +35,20 @@ def flyte_environment() -> Path:
     with (FOLDER.parent / "flyte.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the workers of one run may all come at once
         return asyncio.run(_ensure(RELEASE))
+
+
+@contextmanager
+def flytekit_process(environment: Path, program: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """A program of flytekit's that answers lines with lines. What flytekit leaves in its folder of temporary files goes with
+    that."""
+    with (
+        tempfile.TemporaryDirectory(prefix="hsfl", ignore_cleanup_errors=True) as folder,
+        subprocess.Popen(
+            [environment / "bin" / "python", program], env={**os.environ, "TMPDIR": folder},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        ) as process,
+    ):  # fmt: skip
+        yield process
 
 
 async def _ensure(release: Release) -> Path:

@@ -14,6 +14,8 @@ from typing import Any
 from flyteidl.admin import task_pb2, workflow_pb2
 from flyteidl.core import literals_pb2, tasks_pb2
 
+from .environment import flytekit_process
+
 TASKS = Path(__file__).parents[1] / "tasks"
 """The tasks of the tests."""
 IMAGE = "cr.flyte.org/flyteorg/flytekit:py3.11-1.16.31"
@@ -132,8 +134,7 @@ class Serializer:
 @contextmanager
 def serializer(environment: Path) -> Iterator[Serializer]:
     """Fixture ``serializer`` is this, once per session: to load flytekit and Ray takes seconds."""
-    program = [environment / "bin" / "python", Path(__file__).with_name("serialize.py")]
-    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with flytekit_process(environment, Path(__file__).with_name("serialize.py")) as process:
         yield Serializer(process)
         assert process.stdin is not None
         process.stdin.close()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ..kit.environment import flytekit_process
 from . import answers
 
 Json = dict[str, Any]
@@ -19,8 +19,7 @@ Ask = Callable[[Json], Json]
 @pytest.fixture(scope="session")
 def upstream(flyte_environment: Path) -> Iterator[Ask]:
     """What the real package says to a question (see :mod:`answers`)."""
-    program = [flyte_environment / "bin" / "python", answers.__file__]
-    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with flytekit_process(flyte_environment, answers.__file__) as process:
         assert process.stdin is not None and process.stdout is not None
 
         def ask(question: Json) -> Json:

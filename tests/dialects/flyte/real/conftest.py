@@ -47,7 +47,8 @@ class Place:
     def clean(self) -> dict[str, str]:
         """The environment of somebody who has flytekit, our command line and no configuration of either."""
         path = f"{self.environment}/bin:{HELIOSTAT.parent}:/usr/bin:/bin"
-        return {"PATH": path, "HOME": str(self.folder), "LANG": "C.UTF-8", "FLYTE_SDK_LOGGING_LEVEL": "40"}
+        home = str(self.folder)
+        return {"PATH": path, "HOME": home, "TMPDIR": home, "LANG": "C.UTF-8", "FLYTE_SDK_LOGGING_LEVEL": "40"}
 
     def run(self, *words: str | Path, env: Mapping[str, str] = {}, status: int = 0) -> str:
         """What a program printed, to both."""
