@@ -195,6 +195,6 @@ def test_a_document_of_a_newer_server_is_left_alone() -> None:
 
 
 def test_values_of_different_things_never_share_a_place() -> None:
-    one = Layout.of("file:///root", WorkspaceId("w-1"), "p/q", "..", "e")
-    assert one.base == "file:///root/data/w-1/p%2Fq/%2E%2E/e"
+    one = Layout.of("file:///srv/flyte", WorkspaceId("w-1"), "p/q", "..", "e")
+    assert one.base == "file:///srv/flyte/data/w-1/p%2Fq/%2E%2E/e"
     assert one.prefix("n0", 2) == f"{one.base}/n0/2" and one.prefix("n0", 2, 5) == f"{one.base}/n0/5/2"
