@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from heliostat.dialects.flyte.settings import FlyteSettings
@@ -93,6 +93,7 @@ def test_a_working_dir_is_code_of_the_job() -> None:
 
 
 @given(st.text(), st.text(), st.dictionaries(st.text(), st.text()), st.integers(0, 2**31))
+@example("a", "b", {"\0": ""}, 0)
 def test_any_place_makes_a_job_that_can_be_stored(name: str, other: str, labels: dict[str, str], attempt: int) -> None:
     place = RunPlace(
         name, other, name * 9, other, attempt, (name, other, name, other * 40), other, other,

@@ -130,9 +130,10 @@ def _about(task: TaskWish, place: RunPlace) -> dict[str, str]:
 def _tags(task: TaskWish, place: RunPlace) -> dict[str, str]:
     """What jobs are looked for by, then the user's labels as far as there is room."""
     tags = {key: value[:MAX_TAG] for key, value in _about(task, place).items()}
-    for key, value in {**task.labels, **place.labels}.items():
-        if len(tags) < MAX_TAGS and key and len(key) <= MAX_TAG:
-            tags.setdefault(_clean(key), _clean(value)[:MAX_TAG])
+    for name, value in {**task.labels, **place.labels}.items():
+        key = _clean(name)
+        if len(tags) < MAX_TAGS and 0 < len(key) <= MAX_TAG:
+            tags.setdefault(key, _clean(value)[:MAX_TAG])
     return tags
 
 
