@@ -20,7 +20,7 @@ from heliostat.domain.errors import Unavailable
 from heliostat.domain.ids import JobId, WorkspaceId
 from heliostat.services import Caller, DocumentService
 from heliostat.services.identity import IdentityService
-from heliostat.store import Store, StoreSettings
+from heliostat.store import Store, StoreSettings, Transaction
 
 JOB = JobId("rj-0123456789abcdef")
 
@@ -76,7 +76,7 @@ class Room:
 
 
 @pytest_asyncio.fixture
-async def room(tmp_path: Path) -> AsyncIterator[Room]:
+async def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Room]:
     store = await Store.open(StoreSettings(f"sqlite:///{tmp_path}/heliostat.db", tmp_path / "master.key"))
     clock = SystemClock()
     identity = IdentityService(store, clock)
@@ -88,8 +88,17 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
     documents = DocumentService(store, clock, loop.wake)
     clerk = Clerk(documents)
     attendance.add(clerk)
+    ticked, active, here = asyncio.Event(), attendance.active, asyncio.get_running_loop()
+
+    def first_round(tx: Transaction) -> list[str]:
+        found = active(tx)
+        here.call_soon_threadsafe(ticked.set)
+        return found
+
+    monkeypatch.setattr(attendance, "active", first_round)
     task = asyncio.create_task(loop.run())
     try:
+        await asyncio.wait_for(ticked.wait(), 10)  # else the loop's first round may find what a test adds, too
         yield Room(store, attendance, documents, clerk, caller, first.workspace)
     finally:
         task.cancel()
